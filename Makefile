@@ -1,0 +1,82 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CHROMIUM ?= /usr/bin/chromium
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := examples/demo.ipynb
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+export CHROMIUM
+
+.PHONY: help setup lab quickstart test lint browser bench format clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+setup: $(READY)  ## create .venv with everything the other commands need
+
+lab: $(READY)  ## open JupyterLab with the demo notebook (LAB_ARGS='--no-browser --port 8899')
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(DEMO)
+
+quickstart: $(READY)  ## run the demo notebook from end to end, without a browser
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
+
+test: lint browser  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)  ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## run the benchmarks (BENCH_ARGS=...)
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+format: $(READY)  ## format the code and apply the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove .venv and everything else that was generated
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/browser/artifacts
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+browser: $(READY)
+	@if [ ! -x "$(CHROMIUM)" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; \
+	  else \
+	    echo "The browser tests need Chromium: install it (on Debian: apt-get install chromium)," >&2; \
+	    echo "or name its executable: make test CHROMIUM=/path/to/chromium" >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "rexec needs Python 3.11 or newer, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; }
+	@if command -v uv >/dev/null; then \
+	  set -ex; \
+	  test -d $(VENV) || uv venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+	  uv pip install --python $(BIN)/python --editable '.[dev]'; \
+	else \
+	  if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	      apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv || exit 1; \
+	    else \
+	      echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv), or uv" >&2; \
+	      exit 1; \
+	    fi; \
+	  fi; \
+	  set -ex; \
+	  test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	fi
+	@touch $@

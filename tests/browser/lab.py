@@ -1,0 +1,144 @@
+"""A JupyterLab of the tests' own: its own port, token, settings and notebooks, nothing shared."""
+
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Lab:
+    port: int
+    token: str
+    root: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def write_notebook(self, path: str, *sources: str) -> str:
+        """Save a notebook of code cells and return its path."""
+        notebook = new_notebook(
+            cells=[new_code_cell(source) for source in sources],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, self.root / path)
+        return path
+
+    def request(self, method: str, path: str) -> Any:
+        """Ask the Jupyter server's REST interface and return its JSON, if any."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, headers={"Authorization": f"token {self.token}"})
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status >= http.HTTPStatus.BAD_REQUEST:
+            raise RuntimeError(f"{method} {path}: {response.status} {body[:500]!r}")
+        return json.loads(body) if body else None
+
+    def shut_down_kernels(self) -> None:
+        for session in self.request("GET", "/api/sessions"):
+            self.request("DELETE", f"/api/sessions/{session['id']}")
+
+
+@contextmanager
+def running_lab(directory: Path) -> Iterator[Lab]:
+    root = directory / "notebooks"
+    root.mkdir()
+    lab = Lab(_free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
+    _write_settings(directory / ".jupyter" / "lab" / "user-settings")
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser"),
+        *("--ip=127.0.0.1", f"--port={lab.port}", "--ServerApp.port_retries=0"),
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+    ]
+    with lab.log.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=root,
+            env=_environment(directory, lab.token),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_it_answers(lab, process)
+            yield lab
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _environment(home: Path, token: str) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_"))
+    }
+    return inherited | {
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
+        "JUPYTER_DATA_DIR": str(home / ".local" / "share" / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / ".ipython"),
+        "JUPYTER_TOKEN": token,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def _write_settings(directory: Path) -> None:
+    settings = {
+        # The question about news would cover the page, and neither answer could be fetched.
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        # Outputs scrolled out of sight would read as empty.
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }
+    for plugin, values in settings.items():
+        path = directory / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(values))
+
+
+def _wait_until_it_answers(lab: Lab, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            lab.request("GET", "/api/status")
+        except (OSError, http.client.HTTPException, RuntimeError) as error:
+            if process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            log = lab.log.read_text(errors="replace")
+            raise RuntimeError(f"JupyterLab did not start: {error}\n{log[-4000:]}") from error
+        return

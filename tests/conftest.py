@@ -1,0 +1,19 @@
+"""What holds for every test: no test reads or writes the developer's own Jupyter settings."""
+
+import pytest
+from hypothesis import settings
+
+# On a busy two-core machine a slow example says nothing about the code.
+settings.register_profile("rexec", deadline=None)
+settings.load_profile("rexec")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_jupyter_settings(tmp_path_factory):
+    home = tmp_path_factory.mktemp("jupyter")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(home / "ipython"))
+        patch.setenv("JUPYTER_CONFIG_DIR", str(home / "config"))
+        patch.setenv("JUPYTER_DATA_DIR", str(home / "data"))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
+        yield
