@@ -1,0 +1,135 @@
+"""The broker's tables, kept consistent with each other and with the gauges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from rexec_broker.metrics import Metrics
+from rexec_broker.tables import Client, Route, Server, State, User
+
+
+class Directory:
+    """Who is connected, and who reads what.
+
+    Attributes
+    ----------
+    users
+        By verified name.
+    clients, servers
+        By ZeroMQ's name of their connection.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.users: dict[str, User] = {}
+        self.clients: dict[bytes, Client] = {}
+        self.servers: dict[bytes, Server] = {}
+
+    def user(self, name: str) -> User:
+        """Return the user of this name, who may be new."""
+        user = self.users.get(name)
+        if user is None:
+            user = self.users[name] = User(name)
+        return user
+
+    def release(self) -> None:
+        """Forget the users of whom nothing is left."""
+        for user in list(self.users.values()):
+            if not user.clients and not user.servers:
+                del self.users[user.name]
+
+    # ------------------------------------------------------------------------ clients
+
+    def add_client(self, user: User, peer: bytes, key: str, instance: str) -> Client:
+        """Enter a client; one that comes back by another connection keeps its jobs."""
+        client = user.clients.get(instance)
+        if client is None:
+            client = user.clients[instance] = Client(user, peer, key, instance)
+        elif client.peer != peer:
+            del self.clients[client.peer]
+            client.peer = peer
+        client.key = key
+        self.clients[peer] = client
+        self._metrics.clients = len(self.clients)
+        return client
+
+    def remove_client(self, client: Client) -> list[tuple[Server, list[str]]]:
+        """Forget a client.
+
+        Returns
+        -------
+        list of (server, jobs)
+            The jobs that nobody reads now, for each server that has some.
+        """
+        user = client.user
+        del self.clients[client.peer]
+        del user.clients[client.instance]
+        self._metrics.clients = len(self.clients)
+        scopes: defaultdict[str, list[str]] = defaultdict(list)
+        for job in client.jobs:
+            scopes[user.jobs.pop(job).scope].append(job)
+        self._metrics.jobs -= len(client.jobs)
+        client.jobs.clear()
+        return [
+            (server, jobs)
+            for scope, jobs in scopes.items()
+            if (server := user.servers.get(scope)) is not None
+        ]
+
+    # --------------------------------------------------------------------------- jobs
+
+    def route(self, client: Client, job: str, scope: str) -> None:
+        """Let a client read a job of the server of `scope` that nobody reads yet."""
+        client.user.jobs[job] = Route(client, scope)
+        client.jobs.add(job)
+        self._metrics.jobs += 1
+
+    def take_over(self, route: Route, client: Client, job: str) -> None:
+        """Let another client of the same user read a job."""
+        route.client.jobs.discard(job)
+        route.client = client
+        client.jobs.add(job)
+
+    def unroute(self, user: User, job: str) -> None:
+        """Forget who reads a job."""
+        user.jobs.pop(job).client.jobs.discard(job)
+        self._metrics.jobs -= 1
+
+    def unroute_all(self, user: User, scope: str) -> None:
+        """Forget who reads the jobs of a server that is gone."""
+        for job in [job for job, route in user.jobs.items() if route.scope == scope]:
+            self.unroute(user, job)
+
+    # ------------------------------------------------------------------------ servers
+
+    def connect(self, server: Server, peer: bytes) -> None:
+        """Enter a server in place of the one of the same user and session, if there is one."""
+        current = server.user.servers.get(server.session)
+        if current is not None:
+            self.disconnect(current)
+            self.set_state(current, "absent")
+        server.peer = peer
+        server.user.servers[server.session] = server
+        self.servers[peer] = server
+
+    def disconnect(self, server: Server) -> None:
+        """Note that no connection leads to a server any more."""
+        if server.peer is not None:
+            del self.servers[server.peer]
+            server.peer = None
+
+    def remove_server(self, server: Server) -> None:
+        """Forget a server and its jobs."""
+        self.disconnect(server)
+        self.set_state(server, "absent")
+        del server.user.servers[server.session]
+        self.unroute_all(server.user, server.session)
+
+    def set_state(self, server: Server, state: State) -> None:
+        """Change the state of a server."""
+        counts = self._metrics.servers
+        if server.state in counts:
+            counts[server.state] -= 1
+        if state in counts:
+            counts[state] += 1
+        server.state = state

@@ -1,0 +1,105 @@
+"""Health, readiness and metrics over HTTP, in threads of their own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Check = Callable[[], str]
+
+
+class HealthServer:
+    """Answers `/healthz`, `/readyz` and `/metrics`.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes any.
+    healthy, ready
+        Return what is wrong, or nothing.
+    metrics
+        Returns the metrics as text.
+    content_type
+        The type of that text.
+
+    Raises
+    ------
+    OSError
+        If the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        healthy: Check,
+        ready: Check,
+        metrics: Callable[[], bytes],
+        content_type: str,
+    ) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 5.0
+            server_version = "rexec-broker"
+            sys_version = ""
+
+            def do_GET(self) -> None:
+                match self.path.partition("?")[0]:
+                    case "/healthz":
+                        self._report(healthy())
+                    case "/readyz":
+                        self._report(ready())
+                    case "/metrics":
+                        self._answer(HTTPStatus.OK, metrics(), content_type)
+                    case _:
+                        self._answer(HTTPStatus.NOT_FOUND, b"not found\n")
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def _report(self, problem: str) -> None:
+                status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+                self._answer(status, f"{problem or 'ok'}\n".encode())
+
+            def _answer(
+                self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8"
+            ) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: probes come every few seconds."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        self._server = Server((host, port), Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="health", daemon=True
+        )
+
+    @property
+    def address(self) -> str:
+        """``host:port`` with the real port number."""
+        host, port = self._server.server_address[:2]
+        host = host if isinstance(host, str) else host.decode()
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()

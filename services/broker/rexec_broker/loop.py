@@ -1,0 +1,139 @@
+"""The broker's loop: one plain thread between the sockets and the state machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import traceback
+
+import zmq
+
+from rexec_broker.ports import EncryptedPort, Fate
+from rexec_broker.routing import Port, Router
+
+_WATCH_SECONDS = 0.1
+_QUIET_SECONDS = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Carries envelopes between the ports and the router.
+
+    Parameters
+    ----------
+    ports
+        The two ports, bound already.
+    drain_grace
+        Seconds that `stop` gives to what is under way.
+
+    Attributes
+    ----------
+    beat
+        When the loop last went round, in monotonic seconds.
+    draining
+        Whether it is about to end.
+    """
+
+    def __init__(
+        self, router: Router, ports: dict[Port, EncryptedPort], *, drain_grace: float
+    ) -> None:
+        self._router = router
+        self._ports = ports
+        self._drain_grace = drain_grace
+        self._stop_read, self._stop_write = os.pipe()
+        self._watch_at = 0.0
+        self._poller = zmq.Poller()
+        self._poller.register(self._stop_read, zmq.POLLIN)
+        for port in ports.values():
+            self._poller.register(port.socket, zmq.POLLIN)
+            self._poller.register(port.monitor, zmq.POLLIN)
+        self.beat = time.monotonic()
+        self.draining = False
+
+    def stop(self) -> None:
+        """End the loop, after what is under way. For signal handlers and other threads."""
+        os.write(self._stop_write, b"\0")
+
+    def run(self) -> None:
+        """Go round until `stop`."""
+        while not self.draining:
+            self._turn(float("inf"))
+        self._drain()
+
+    def close(self) -> None:
+        """Release what `stop` needs."""
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+
+    def _drain(self) -> None:
+        now = time.monotonic()
+        _log.info("draining")
+        self._router.drain(now)
+        for port in self._ports.values():
+            port.unbind()
+        end, quiet_at = now + self._drain_grace, now + _QUIET_SECONDS
+        while self.beat < end and self.beat < quiet_at:
+            busy = self._turn(min(quiet_at, end))
+            if busy or any(port.retry_at < end for port in self._ports.values()):
+                quiet_at = self.beat + _QUIET_SECONDS
+
+    def _turn(self, until: float) -> bool:
+        """Do what is to be done; wait, but not beyond `until`, if that was nothing."""
+        now = self.beat = time.monotonic()
+        busy = False
+        for kind, port in self._ports.items():
+            busy |= self._receive(now, kind, port)
+            self._send(now)
+        deadline = min(self._router.tick(now), until)
+        for kind, port in self._ports.items():
+            for peer in port.retry(now):
+                self._router.undeliverable(now, kind, peer)
+            deadline = min(deadline, port.retry_at)
+        self._send(now)
+        if now >= self._watch_at:
+            self._watch_at = now + _WATCH_SECONDS
+            self._watch()
+        if not busy:
+            self._wait(deadline - now)
+        return busy
+
+    def _receive(self, now: float, kind: Port, port: EncryptedPort) -> bool:
+        receive = self._router.receive
+        arrived = False
+        for peer, key, frames in port.arrivals():
+            arrived = True
+            try:
+                receive(now, kind, peer, key, frames)
+            except Exception as error:  # noqa: BLE001 - no peer may end the loop
+                self._router.failed(now, key)
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                # Not the message: it could show what a peer sent.
+                _log.error(
+                    "bug: %s at %s:%d", type(error).__name__, where.filename, where.lineno or 0
+                )
+        return arrived
+
+    def _send(self, now: float) -> None:
+        router = self._router
+        while sendings := router.outgoing():
+            for kind, peer, frames in sendings:
+                fate = self._ports[kind].send(now, peer, frames)
+                if fate is Fate.GONE:
+                    router.undeliverable(now, kind, peer)
+                elif fate is Fate.CONGESTED:
+                    router.congested(now, kind, peer)
+
+    def _watch(self) -> None:
+        for port in self._ports.values():
+            port.watch()
+
+    def _wait(self, seconds: float) -> None:
+        ready = dict(self._poller.poll(max(0, math.ceil(seconds * 1000))))
+        if self._stop_read in ready:
+            os.read(self._stop_read, 64)
+            self.draining = True
+        if any(port.monitor in ready for port in self._ports.values()):
+            self._watch()

@@ -1,0 +1,185 @@
+"""What the broker knows of its peers: soft state, rebuilt from their hellos."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.credentials import Certificate
+
+State = Literal["ready", "suspect", "lost", "draining", "absent"]
+"""As in `protocol.ServerState`."""
+
+_REMEMBERED = 64
+
+
+class Port(enum.Enum):
+    """On which of the two ports a peer is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class User:
+    """Everything that belongs to one verified user; nothing refers to another user.
+
+    Attributes
+    ----------
+    clients
+        By instance.
+    servers
+        By the session they serve; ``""`` serves what has no server of its own.
+    jobs
+        Who reads which job, and who answers which request.
+    """
+
+    __slots__ = ("clients", "fence", "jobs", "name", "servers")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.clients: dict[str, Client] = {}
+        self.servers: dict[str, Server] = {}
+        self.jobs: dict[str, Route] = {}
+        self.fence = Fence()
+
+    def server_for(self, session: str) -> Server | None:
+        """Return the server of a session."""
+        return self.servers.get(session) or self.servers.get("")
+
+
+class Client:
+    """A client that said hello.
+
+    Attributes
+    ----------
+    peer
+        ZeroMQ's name of the connection; worthless once that is gone.
+    key
+        CURVE key that the ticket is bound to.
+    seen
+        When it last said anything.
+    expires
+        When its ticket must have been renewed.
+    jobs
+        The jobs it reads.
+    """
+
+    __slots__ = ("expires", "instance", "jobs", "key", "peer", "seen", "ticket", "user")
+    port = Port.CLIENT
+
+    def __init__(self, user: User, peer: bytes, key: str, instance: str) -> None:
+        self.user = user
+        self.peer = peer
+        self.key = key
+        self.instance = instance
+        self.jobs: set[str] = set()
+        self.ticket = ""
+        self.expires = self.seen = 0.0
+
+
+class Server:
+    """A server that said hello; the attributes are as in `Client`.
+
+    ``peer`` is None while no connection leads to it.
+    """
+
+    __slots__ = (
+        "certificate",
+        "draining",
+        "expires",
+        "hello",
+        "key",
+        "peer",
+        "seen",
+        "session",
+        "state",
+        "user",
+    )
+    port = Port.SERVER
+
+    def __init__(
+        self, user: User, key: str, certificate: Certificate, hello: p.ServerHello
+    ) -> None:
+        self.user = user
+        self.peer: bytes | None = None
+        self.key = key
+        self.certificate = certificate
+        self.session = certificate.session
+        self.hello = hello
+        self.state: State = "absent"
+        self.draining = False
+        self.expires = self.seen = 0.0
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Generation and epoch: the greater is the newer."""
+        return (self.certificate.generation, self.hello.epoch)
+
+    def describe(self, state: State) -> p.ServerState:
+        """Return what clients are told."""
+        hello = self.hello
+        return p.ServerState(
+            state=state,
+            session=self.session,
+            server=self.certificate.server,
+            journal=hello.journal,
+            epoch=hello.epoch,
+            python=hello.python,
+            slots=hello.slots,
+            exchange=hello.exchange,
+            machine=hello.machine,
+        )
+
+
+class Route:
+    """Where the events of one job go.
+
+    Attributes
+    ----------
+    scope
+        Session of the server that has the job, as in `User.servers`.
+    terminal
+        Number of the terminal event once it went by, else 0.
+    """
+
+    __slots__ = ("client", "scope", "terminal")
+
+    def __init__(self, client: Client, scope: str) -> None:
+        self.client = client
+        self.scope = scope
+        self.terminal = 0
+
+
+class Fence:
+    """Remembers which servers of a user were replaced, so that none of them comes back.
+
+    Two journals cannot be ordered by their epochs: the one that registered last counts, and
+    a journal that was replaced needs a newer start to be accepted again.
+    """
+
+    __slots__ = ("_generations", "_replaced")
+
+    def __init__(self) -> None:
+        self._generations: dict[str, int] = {}
+        self._replaced: dict[str, tuple[int, int]] = {}
+
+    def excludes(self, server: Server) -> bool:
+        """Tell whether a newer server took the place of this one."""
+        newest = self._generations.get(server.certificate.server)
+        if newest is not None and server.certificate.generation < newest:
+            return True
+        replaced = self._replaced.get(server.hello.journal)
+        return replaced is not None and server.age <= replaced
+
+    def admit(self, server: Server) -> None:
+        """Note that this server registered."""
+        self._generations[server.certificate.server] = server.certificate.generation
+        if len(self._generations) > _REMEMBERED:
+            del self._generations[next(iter(self._generations))]
+
+    def replace(self, server: Server) -> None:
+        """Note that a server with another journal took the place of this one."""
+        self._replaced[server.hello.journal] = server.age
+        if len(self._replaced) > _REMEMBERED:
+            del self._replaced[next(iter(self._replaced))]
