@@ -1,0 +1,162 @@
+"""The agent's one connection to the broker: encrypted, and made again when it breaks."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.framing import Frame, Parcel, pack
+from rexec_jupyter.core.trust import KeyPair
+
+_RECONNECT_MS = 250
+_RECONNECT_MOST_MS = 4000
+_FAREWELL_MS = 500
+_WATCHED = (
+    zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.DISCONNECTED
+)
+_COPIED = 64 * 1024  # copying a smaller frame is cheaper than keeping track of it
+# Plain numbers: those of the enumerations make a new member of each combination.
+_NOBLOCK = int(zmq.NOBLOCK)
+_MORE = _NOBLOCK | int(zmq.SNDMORE)
+_RCVMORE = int(zmq.RCVMORE)
+_EVENTS = int(zmq.EVENTS)
+_POLLIN = int(zmq.POLLIN)
+_log = logging.getLogger(__name__)
+
+
+class Change(Enum):
+    """What happened to the connection."""
+
+    MADE = "made"
+    LOST = "lost"
+
+
+class BrokerLink:
+    """A DEALER socket and its monitor.
+
+    Parameters
+    ----------
+    endpoint
+        Server port of the broker, such as ``tcp://broker:5560``.
+    broker_key
+        The broker's public CURVE key, in Z85: nobody else can answer.
+    keys
+        The agent's own CURVE keys, which its certificate names.
+    """
+
+    def __init__(self, endpoint: str, broker_key: bytes, keys: KeyPair) -> None:
+        self._endpoint = endpoint
+        self._broker_key = broker_key
+        self._keys = keys
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._unsent: deque[list[Frame]] = deque()
+        self._complained = False
+        self._open()
+
+    def _open(self) -> None:
+        socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.curve_publickey, socket.curve_secretkey = self._keys
+        socket.curve_serverkey = self._broker_key
+        socket.immediate = True
+        socket.ipv6 = True
+        socket.maxmsgsize = p.MAX_FRAME
+        socket.heartbeat_ivl = 5000
+        socket.heartbeat_timeout = 15000
+        socket.heartbeat_ttl = 15000
+        socket.reconnect_ivl = _RECONNECT_MS // 2 + secrets.randbelow(_RECONNECT_MS)
+        socket.reconnect_ivl_max = _RECONNECT_MOST_MS
+        self._socket = socket
+        self._monitor = socket.get_monitor_socket(int(_WATCHED))
+        socket.connect(self._endpoint)
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """File descriptors of the socket and its monitor; readable is a hint to look."""
+        return self._socket.fileno(), self._monitor.fileno()
+
+    @property
+    def readable(self) -> bool:
+        """Whether something has arrived."""
+        return _readable(self._socket)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether what was sent waits for the network."""
+        return bool(self._unsent)
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what happened to the connection since the last call."""
+        while _readable(self._monitor):
+            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+            if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._complained = False
+                self._unsent.clear()
+                yield Change.MADE
+            elif event == zmq.Event.DISCONNECTED:
+                self._unsent.clear()
+                yield Change.LOST
+            elif not self._complained:
+                self._complained = True
+                _log.warning("%s does not answer as a broker with that key", self._endpoint)
+
+    def receive(self, most: int) -> Iterator[list[bytes]]:
+        """Yield envelopes that have arrived, at most so many."""
+        for _ in range(most):
+            if not self.readable:
+                return
+            try:
+                frames = [self._socket.recv(_NOBLOCK)]
+                while self._socket.getsockopt(_RCVMORE):
+                    frames.append(self._socket.recv(_NOBLOCK))
+                yield frames
+            except zmq.Again:
+                return
+
+    def send(self, parcels: list[Parcel]) -> None:
+        """Send messages; what the network does not take now waits for `flush`."""
+        self._unsent.extend(pack(parcels))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as the network takes it."""
+        while self._unsent:
+            *frames, last = self._unsent[0]
+            try:
+                for frame in frames:
+                    self._socket.send(frame, _MORE, copy=len(frame) < _COPIED)
+                self._socket.send(last, _NOBLOCK, copy=len(last) < _COPIED)
+            except zmq.Again:
+                return
+            self._unsent.popleft()
+
+    def reopen(self) -> None:
+        """Give the connection up and make another one."""
+        self._unsent.clear()
+        self._close(linger=0)
+        self._open()
+
+    def _close(self, linger: int) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=linger)
+
+    def close(self) -> None:
+        """Close the connection, after what was sent has left if that is soon."""
+        self._close(_FAREWELL_MS)
+        self._context.term()
+
+
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)

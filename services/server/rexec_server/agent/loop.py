@@ -1,0 +1,262 @@
+"""The agent's one thread: waits for broker, exec and time, and lets the machine decide."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.framing import FramingError, Unpacker
+from rexec_jupyter.core.trust import KeyPair
+from rexec_server.agent.exec_port import ExecPort, Handler
+from rexec_server.agent.link import BrokerLink, Change
+from rexec_server.agent.machine import AgentMachine
+
+STATUS_EVERY = 1.0
+"""Seconds between two writings of the status file."""
+FAREWELL = 1.0
+"""Seconds that clients have to acknowledge the last events of an agent that ends."""
+
+_BURST = 64
+_log = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The agent cannot go on; the text tells why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the agent finds what it needs.
+
+    Attributes
+    ----------
+    ready
+        File descriptor to write a line of JSON to once a broker has welcomed the agent.
+    """
+
+    endpoint: str
+    broker_key: bytes
+    keys: KeyPair
+    certificate: Path
+    handoff: Path
+    status: Path
+    ready: int | None = None
+
+
+class AgentLoop:
+    """Runs an agent.
+
+    Parameters
+    ----------
+    clock
+        As `AgentMachine` wants it.
+    grace
+        Seconds that running jobs get after `stop`.
+    """
+
+    def __init__(
+        self,
+        machine: AgentMachine,
+        places: Places,
+        clock: Callable[[], float],
+        *,
+        grace: float,
+        ready_line: dict[str, object],
+    ) -> None:
+        self._machine = machine
+        self._places = places
+        self._clock = clock
+        self._grace = grace
+        self._ready = places.ready
+        self._ready_line = ready_line
+        self._poll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wake, select.EPOLLIN)
+        self._handlers[self._wake] = lambda _: self._hear_wake()
+        self._port = ExecPort(places.handoff, machine, self._poll, self._handlers, clock)
+        self._unpacker: Unpacker[p.ToServer] = Unpacker(p.ToServer)
+        self._link = BrokerLink(places.endpoint, places.broker_key, places.keys)
+        self._watch_link()
+        self._stopping = 0
+        self._status = (0, 0, 0, False)
+        self._status_at = float("-inf")
+        self._welcomed = False
+        self._refused: p.Refused | None = None
+
+    def stop(self) -> None:
+        """Have the agent drain and end; the second time without any grace. For signals."""
+        self._stopping += 1
+        os.eventfd_write(self._wake, 1)
+
+    def run(self) -> None:
+        """Run until `stop`.
+
+        Raises
+        ------
+        StoppedError
+            If the broker does not accept this agent.
+        """
+        try:
+            while not self._stopping:
+                self._step()
+            self._drain()
+        finally:
+            self._status = (*self._status[:3], False)
+            self._write_status()
+            self._port.close()
+            self._link.close()
+            self._poll.close()
+            os.close(self._wake)
+
+    def _drain(self) -> None:
+        now = self._clock()
+        self._machine.drain(now, self._grace)
+        deadline = now + self._grace
+        while self._machine.running and self._clock() < deadline and self._stopping < 2:
+            self._step(deadline)
+        now = self._clock()
+        self._machine.end_running(now)
+        deadline = now + FAREWELL
+        while self._machine.unacknowledged and self._clock() < deadline and self._stopping < 2:
+            self._step(deadline)
+        self._machine.goodbye()
+        self._send()
+
+    # ------------------------------------------------------------------------- one round
+
+    def _step(self, latest: float = float("inf")) -> None:
+        now = self._clock()
+        deadline = min(self._machine.tick(now), latest)
+        if self._machine.silent(now):
+            _log.warning("the broker is silent; connecting again")
+            self._reconnect(now)
+        self._send()
+        deadline = min(deadline, self._tell_status(now))
+        more = self._machine.more and not self._link.blocked
+        wait = 0.0 if more or self._link.readable else max(0.0, deadline - self._clock())
+        for descriptor, events in self._poll.poll(min(wait, 3600.0)):
+            handler = self._handlers.get(descriptor)  # an earlier one may have closed it
+            if handler is not None:
+                handler(events)
+        self._receive()
+
+    def _send(self) -> None:
+        for target, message, payload in self._machine.commands():
+            self._port.send(target, message, payload)
+        if self._link.blocked:
+            self._link.flush()
+        if not self._link.blocked and (parcels := self._machine.outgoing()):
+            self._link.send(parcels)
+
+    def _receive(self) -> None:
+        for envelope in self._link.receive(_BURST):
+            now = self._clock()
+            try:
+                parcels = self._unpacker.unpack(envelope)
+            except FramingError as error:
+                _log.warning("the broker sent something that is not understood: %s", error)
+                continue
+            for message, frame in parcels:
+                self._machine.receive(now, message, frame)
+        self._watch_welcome()
+
+    def _hear_wake(self) -> None:
+        os.eventfd_read(self._wake)
+
+    # ------------------------------------------------------------------------ the broker
+
+    def _watch_link(self) -> None:
+        socket, monitor = self._link.descriptors
+        for descriptor, handler in ((socket, lambda _: None), (monitor, self._link_changed)):
+            self._handlers[descriptor] = handler
+            self._poll.register(descriptor, select.EPOLLIN)
+        self._link_changed(0)  # ZeroMQ signals only what comes after somebody looked
+
+    def _link_changed(self, events: int) -> None:
+        del events
+        for change in self._link.changes():
+            now = self._clock()
+            if change is Change.MADE:
+                self._machine.certificate = read_certificate(self._places.certificate)
+                self._machine.connected(now)
+            else:
+                self._machine.disconnected(now)
+
+    def _reconnect(self, now: float) -> None:
+        self._machine.disconnected(now)
+        for descriptor in self._link.descriptors:
+            del self._handlers[descriptor]
+            self._poll.unregister(descriptor)
+        self._link.reopen()
+        self._watch_link()
+
+    def _watch_welcome(self) -> None:
+        refused = self._machine.refused
+        if self._machine.welcomed and not self._welcomed:
+            self._welcomed = True
+            if self._ready is not None:
+                write_ready(self._ready, self._ready_line)
+                self._ready = None
+        elif refused is not None and refused is not self._refused:
+            self._refused = refused
+            if refused.code == "superseded":
+                self._machine.end_running(self._clock())
+                self._machine.commands()  # flushes the journal
+                raise StoppedError(f"another server took this one's place: {refused.message}")
+            if not self._welcomed:
+                raise StoppedError(f"the broker refused this server: {refused.message}")
+            # It was fine before: a renewed certificate may come, and the jobs go on until then.
+            self._machine.certificate = read_certificate(self._places.certificate)
+
+    # ------------------------------------------------------------------------ the status
+
+    def _tell_status(self, now: float) -> float:
+        """Write the status if it changed, not too often; return when to look again."""
+        machine = self._machine
+        status = (machine.running, machine.queued, machine.unfetched, machine.welcomed)
+        if status == self._status:
+            return float("inf")
+        if now - self._status_at < STATUS_EVERY:
+            return self._status_at + STATUS_EVERY
+        self._status_at = now
+        self._status = status
+        self._write_status()
+        return float("inf")
+
+    def _write_status(self) -> None:
+        running, queued, unfetched, connected = self._status
+        status = {
+            "running": running,
+            "queued": queued,
+            "unfetched": unfetched,
+            "connected": connected,
+        }
+        draft = self._places.status.with_suffix(".draft")
+        try:
+            draft.write_bytes(msgspec.json.encode(status))
+            draft.replace(self._places.status)
+        except OSError as error:
+            _log.warning("the status cannot be written: %s", error.strerror)
+
+
+def read_certificate(path: Path) -> str:
+    """Return the certificate in a file."""
+    return path.read_text().strip()
+
+
+def write_ready(descriptor: int, line: dict[str, object]) -> None:
+    """Tell whoever started the agent that it is ready."""
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        _log.warning("nobody wants to know that the agent is ready: %s", error.strerror)

@@ -1,0 +1,289 @@
+"""Sessions: each has a kernel, and runs one cell at a time in it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rexec_server import handoff as h
+from rexec_server.exec.memory import OomCounter
+from rexec_server.exec.processes import Ending, Guard
+from rexec_server.exec.reports import Report
+
+if TYPE_CHECKING:
+    from rexec_server.exec.kernels import Kernel
+
+_START_LIMIT = 60.0
+"""Seconds a kernel may take to start."""
+_HELD = 64 * 1024
+"""Bytes of text kept that were written while no cell ran."""
+_MAX_PATH = 70
+"""The names of Unix sockets may have 107 bytes, of which ours need some."""
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    WAITING = auto()
+    SENT = auto()
+    RUNNING = auto()
+
+
+class Session:
+    """One session.
+
+    Parameters
+    ----------
+    new_kernel
+        Makes a kernel that serves this session.
+    report
+        Tells the agent.
+    """
+
+    def __init__(
+        self, new_kernel: Callable[[Session], Kernel], report: Report, ooms: OomCounter
+    ) -> None:
+        self.kernel: Kernel | None = None
+        self._trouble = ""
+        self._oom = False
+        self._new_kernel = new_kernel
+        self._report = report
+        self._ooms = ooms
+        self._incarnation = 0
+        self._ready = False
+        self._phase = _Phase.IDLE
+        self._cell: h.RunCell | None = None
+        self._payload = b""
+        self._interrupted = False
+        self._held: dict[str, bytes] = {}
+        self._starting: asyncio.Task[None] | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._gone = asyncio.Event()
+
+    def warm(self) -> None:
+        """Start the kernel if there is none."""
+        if self.kernel is None:
+            self._gone.clear()
+            self.kernel = self._new_kernel(self)
+            self._starting = asyncio.create_task(self._start(self.kernel))
+
+    def run(self, cell: h.RunCell, payload: bytes) -> None:
+        """Run a cell as soon as there is a kernel; the last one must have been answered."""
+        self._cell, self._payload = cell, payload
+        self._interrupted = False
+        self._phase = _Phase.WAITING
+        self.warm()
+        if self._ready:
+            self._send()
+
+    async def interrupt(self, job: str) -> None:
+        """Interrupt the cell if it is this one; withdraw it if it has not started."""
+        if self._cell is None or self._cell.job != job:
+            return
+        if self._phase is _Phase.WAITING:
+            self._answer(h.Interrupted(job=job, traceback=[]))
+        elif self._phase is _Phase.SENT:
+            self._interrupted = True
+        elif self.kernel is not None:
+            await self.kernel.interrupt()
+
+    def kill(self, job: str) -> None:
+        """Kill the kernel if it runs this cell; withdraw it if it has not started."""
+        if self._cell is None or self._cell.job != job:
+            return
+        if self._phase is _Phase.WAITING:
+            self._answer(h.CellGone(job=job, started=False, reason="it was withdrawn"))
+        elif self.kernel is not None:
+            self.kernel.kill()
+
+    async def stop(self) -> None:
+        """Kill the kernel, whatever it does, and wait for its end."""
+        self._cell = None
+        self._phase = _Phase.IDLE
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        if self.kernel is not None:
+            self.kernel.kill()
+            await self._gone.wait()
+
+    def out_of_memory(self, reason: str) -> None:
+        """Kill the kernel because it takes too much memory."""
+        if self.kernel is not None:
+            self._trouble, self._oom = reason, True
+            self.kernel.kill()
+
+    # ------------------------------------------------------------- what the kernel tells
+
+    def ready(self) -> None:
+        """See `kernels.Listener`."""
+        self._ready = True
+        self._incarnation += 1
+        self._held.clear()
+        if self._limit is not None:
+            self._limit.cancel()
+        if self._phase is _Phase.WAITING:
+            self._send()
+
+    def said(self, message: h.Message, payload: bytes) -> None:
+        """See `kernels.Listener`."""
+        if self._cell is None:
+            return
+        if isinstance(message, h.CellStarted):
+            self._phase = _Phase.RUNNING
+            self._payload = b""
+            self._report(h.CellStarted(job=message.job, incarnation=self._incarnation))
+            held, self._held = self._held, {}
+            for stream, text in held.items():
+                self.wrote(stream, text)
+            if self._interrupted and self.kernel is not None:
+                self._starting = asyncio.create_task(self.kernel.interrupt())
+        elif isinstance(message, h.CellOutput):
+            self._report(message, payload)
+        else:
+            self._answer(message, payload)
+
+    def wrote(self, stream: str, text: bytes) -> None:
+        """See `kernels.Listener`."""
+        if self._phase is _Phase.RUNNING and self._cell is not None:
+            self._report(h.CellOutput(nbytes=len(text), job=self._cell.job, stream=stream), text)
+        else:
+            # A thread or process in the background: the next cell shows it.
+            self._held[stream] = (self._held.get(stream, b"") + text)[-_HELD:]
+
+    def ended(self, ending: Ending) -> None:
+        """See `kernels.Listener`."""
+        was_ready, self._ready = self._ready, False
+        reason, self._trouble = self._trouble, ""
+        oom, self._oom = self._oom, False
+        self.kernel = None
+        self._gone.set()
+        if self._limit is not None:
+            self._limit.cancel()
+        if not reason and ending.signal == signal.SIGKILL and self._ooms.advanced():
+            reason, oom = "the system was out of memory", True
+        held = b"".join(self._held.values()).decode(errors="replace")
+        self._held.clear()
+        if self._cell is None:
+            return
+        started = self._phase is _Phase.RUNNING
+        if not started and was_ready:
+            # It ended on its own account, before it saw this cell.
+            self._phase = _Phase.WAITING
+            self.warm()
+            return
+        if not started:
+            reason = f"the session could not be started: {reason or ending}\n{held}".strip()
+        self._answer(
+            h.CellGone(
+                job=self._cell.job,
+                started=started,
+                exit_code=ending.exit_code,
+                signal=ending.signal,
+                oom=oom,
+                reason=reason or str(ending),
+            )
+        )
+
+    # --------------------------------------------------------------------------- helpers
+
+    async def _start(self, kernel: Kernel) -> None:
+        try:
+            await kernel.start()
+        except Exception as error:  # noqa: BLE001 - jupyter_client passes on whatever happens
+            self._trouble = f"{type(error).__name__}: {error}"
+            self.ended(Ending())
+            return
+        self._limit = asyncio.get_running_loop().call_later(_START_LIMIT, self._give_up, kernel)
+
+    def _give_up(self, kernel: Kernel) -> None:
+        self._trouble = f"it was not ready within {_START_LIMIT:.0f} s"
+        kernel.kill()
+
+    def _send(self) -> None:
+        if self._cell is not None and self.kernel is not None:
+            self._phase = _Phase.SENT
+            self.kernel.run(self._cell, self._payload)
+
+    def _answer(self, message: h.Message, payload: bytes = b"") -> None:
+        self._cell = None
+        self._payload = b""
+        self._phase = _Phase.IDLE
+        self._report(message, payload)
+
+
+class Sessions:
+    """All sessions by name.
+
+    Parameters
+    ----------
+    handoff
+        The handoff directory.
+    directory
+        Working directory of the kernels.
+    report
+        Tells the agent.
+    """
+
+    def __init__(
+        self, handoff: Path, directory: Path, guard: Guard, ooms: OomCounter, report: Report
+    ) -> None:
+        self._files = handoff / h.FILES
+        self._directory = directory
+        self._guard = guard
+        self._ooms = ooms
+        self._report = report
+        self._sessions: dict[str, Session] = {}
+        self._place = _private(handoff / "kernels")
+
+    def __getitem__(self, name: str) -> Session:
+        """Return a session, which need not have existed before."""
+        if name not in self._sessions:
+            self._sessions[name] = Session(self._kernel, self._report, self._ooms)
+        return self._sessions[name]
+
+    def by_pid(self) -> dict[int, Session]:
+        """Return the sessions by the processes of their kernels."""
+        return {kernel.pid: session for session, kernel in self._kernels() if kernel.pid}
+
+    async def stop(self) -> None:
+        """Kill all kernels and wait until none is left."""
+        await asyncio.gather(*(session.stop() for session in self._sessions.values()))
+
+    def pause(self) -> None:
+        """Let all kernels wait: what they say cannot be passed on just now."""
+        for _, kernel in self._kernels():
+            kernel.pause()
+
+    def resume(self) -> None:
+        """Listen to them again."""
+        for _, kernel in self._kernels():
+            kernel.resume()
+
+    def _kernels(self) -> Iterator[tuple[Session, Kernel]]:
+        for session in self._sessions.values():
+            if session.kernel is not None:
+                yield session, session.kernel
+
+    def _kernel(self, session: Session) -> Kernel:
+        # It takes longer to import than a worker to start.
+        from rexec_server.exec.kernels import Kernel  # noqa: PLC0415
+
+        return Kernel(self._files, self._place, self._directory, self._guard, session)
+
+    def remove_place(self) -> None:
+        """Remove the private directory."""
+        shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _private(place: Path) -> Path:
+    """Make an empty private directory there, or elsewhere if the path is too long."""
+    if len(str(place)) > _MAX_PATH:
+        return Path(tempfile.mkdtemp(prefix="rexec-"))
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o700)
+    return place
