@@ -209,8 +209,8 @@ class Refused(Message, frozen=True):
     Attributes
     ----------
     code
-        ``R02`` credential, ``R12`` protocol version, ``superseded`` a newer server of the
-        same name registered.
+        ``R02`` credential, ``R05`` too many clients, ``R12`` protocol version,
+        ``superseded`` a newer server of the same name registered.
     """
 
     code: Annotated[str, Meta(max_length=32)]

@@ -2,12 +2,13 @@
 
 A value is a list of parts: part 0 is a pickle stream (protocol 5, by cloudpickle), the
 others are its out-of-band buffers, such as the memory of NumPy arrays, never copied here.
+Part 0 is padded (a pickle ends at its STOP), so that arrays lie aligned in the concatenation.
 
 Cells
 -----
-Part 0 of a cell is a MessagePack array ``[source, names]``, where ``names`` maps each name
-to ``[pickle, buffers]``: its pickle stream and how many of the following parts are its
-buffers, in order. Part 0 of a cell's result is an array ``[value, outputs, reason]``:
+Part 0 of a cell is a MessagePack array ``[source, names, padding]``, where ``names`` maps each
+name to ``[pickle, buffers]``: its pickle stream and how many of the following parts are its
+buffers, in order. Part 0 of a cell's result is an array ``[value, outputs, reason, padding]``:
 ``value`` is ``[pickle, buffers]`` or nil, ``outputs`` is like ``names``, and ``reason`` tells
 why there is no value where one was asked for.
 """
@@ -26,6 +27,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import payload_digest
 
 _Stream = tuple[bytes, int]
+_ALIGNMENT = 64
 
 
 class UnpicklableError(TypeError):
@@ -36,6 +38,13 @@ class UnpicklableError(TypeError):
         self.name = name
         self.kind = kind
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Pickled:
+    """A value that was pickled before; stands for it wherever a value is dumped."""
+
+    parts: list[p.Buffer]
 
 
 def type_name(value: object) -> str:
@@ -61,10 +70,13 @@ def dump(value: object, name: str = "") -> list[p.Buffer]:
     UnpicklableError
         If it cannot be pickled.
     """
+    if isinstance(value, Pickled):
+        return value.parts
     buffers: list[pickle.PickleBuffer] = []
     try:
         stream = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-        return [stream, *(buffer.raw() for buffer in buffers)]
+        padding = bytes(-len(stream) % _ALIGNMENT) if buffers else b""
+        return [stream + padding, *(buffer.raw() for buffer in buffers)]
     except RecursionError:
         raise UnpicklableError(name, type_name(value), "it is nested too deeply") from None
     except Exception as error:
@@ -137,12 +149,14 @@ class CellValues:
 class _Cell(msgspec.Struct, array_like=True):
     source: str
     names: dict[str, _Stream]
+    padding: bytes = b""
 
 
 class _CellResult(msgspec.Struct, array_like=True):
     value: _Stream | None
     outputs: dict[str, _Stream]
     reason: str = ""
+    padding: bytes = b""
 
 
 def dump_cell(source: str, names: Mapping[str, object]) -> list[p.Buffer]:
@@ -155,7 +169,7 @@ def dump_cell(source: str, names: Mapping[str, object]) -> list[p.Buffer]:
     """
     buffers: list[p.Buffer] = []
     streams = {name: _dump_stream(value, name, buffers) for name, value in names.items()}
-    return [msgspec.msgpack.encode(_Cell(source, streams)), *buffers]
+    return [_encode_aligned(_Cell(source, streams)), *buffers]
 
 
 def load_cell(parts: Sequence[p.Buffer]) -> CellPayload:
@@ -208,7 +222,7 @@ def dump_cell_result(
                 stream, own = None, []
                 reason = f"the value takes {nbytes:,} bytes, more than {value_limit:,}"
         buffers += own
-    return [msgspec.msgpack.encode(_CellResult(stream, streams, reason)), *buffers]
+    return [_encode_aligned(_CellResult(stream, streams, reason)), *buffers]
 
 
 def load_cell_result(parts: Sequence[p.Buffer]) -> CellValues:
@@ -226,6 +240,12 @@ def load_cell_result(parts: Sequence[p.Buffer]) -> CellValues:
     at = 1 + sum(count for _, count in result.outputs.values())
     (read,) = _loaders({"": result.value}, parts, at).values()
     return CellValues(outputs, has_value=True, value=read())
+
+
+def _encode_aligned(message: _Cell | _CellResult) -> bytes:
+    encoded = msgspec.msgpack.encode(message)
+    message.padding = bytes(-len(encoded) % _ALIGNMENT)
+    return msgspec.msgpack.encode(message)
 
 
 def _dump_stream(value: object, name: str, buffers: list[p.Buffer]) -> _Stream:

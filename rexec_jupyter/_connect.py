@@ -1,0 +1,57 @@
+"""`connect`: from a name, or the settings, to a client."""
+
+from __future__ import annotations
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.backend import Backend
+from rexec_jupyter.core.client import Client
+from rexec_jupyter.core.errors import NotConfiguredError
+from rexec_jupyter.core.link import Link
+from rexec_jupyter.core.settings import Settings
+
+
+def connect(target: str | None = None, *, timeout: float = 30.0) -> Client:
+    """Connect to a backend; the embedded one is started if need be.
+
+    Parameters
+    ----------
+    target
+        ``local`` for the embedded backend. None: what ``REXEC_URL`` says, else ``local``.
+    timeout
+        Seconds it may take until jobs can run.
+
+    Raises
+    ------
+    NotConfiguredError
+        If there is no such backend.
+    StartError
+        If it does not get ready.
+    ConnectionLostError
+        If it cannot be reached.
+    """
+    settings = Settings.from_environment()
+    if target is None:
+        target = settings.url or "local"
+    if target != "local":
+        raise NotConfiguredError(
+            f"This version of rexec connects to its embedded backend only, not to {target!r}.",
+            hint='Use connect("local"), and unset REXEC_URL if it is set.',
+        )
+    return connect_to(_embedded(), timeout=timeout, lost_after=settings.lost_after)
+
+
+def _embedded() -> Backend:
+    from rexec_jupyter.local.backend import LocalBackend  # noqa: PLC0415 - only if wanted
+
+    return LocalBackend()
+
+
+def connect_to(backend: Backend, *, timeout: float = 30.0, lost_after: float = p.LOST) -> Client:
+    """Connect to a backend that was made already; else as `connect`."""
+    link = Link(backend, lost_after=lost_after)
+    try:
+        link.wait_ready(timeout)
+    except BaseException:
+        link.close()
+        raise
+    return Client(link)

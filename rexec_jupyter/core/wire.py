@@ -1,0 +1,164 @@
+"""The socket to the broker, on an event loop: encrypted, and saying when it is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.backend import Address
+from rexec_jupyter.core.trust import KeyPair
+
+_BATCH = 64
+"""Envelopes taken before others get their turn."""
+_REFUSALS = 3
+"""Handshakes in a row that the other side broke off before it is taken for unwilling."""
+_WATCHED = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_DISCONNECTED
+)
+
+
+class Wire:
+    """One DEALER socket with its monitor. Create and use it on the running event loop.
+
+    Parameters
+    ----------
+    on_message
+        Takes each envelope.
+    on_writable
+        Called after envelopes were taken, and when more can be sent.
+    on_connected, on_disconnected
+        Called after each handshake, and when the connection it made is gone.
+    on_refused
+        Takes the reason why the other side does not complete the handshake.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        keys: KeyPair,
+        *,
+        on_message: Callable[[list[p.Buffer]], None],
+        on_writable: Callable[[], None],
+        on_connected: Callable[[], None],
+        on_disconnected: Callable[[], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        self.address = address
+        self._on_message = on_message
+        self._on_writable = on_writable
+        self._on_connected = on_connected
+        self._on_disconnected = on_disconnected
+        self._on_refused = on_refused
+        self._refusals = 0
+        self._established = False
+        self._again = False
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        for option, value in (
+            (zmq.CURVE_SERVERKEY, address.broker_key.encode()),
+            (zmq.CURVE_PUBLICKEY, keys.public),
+            (zmq.CURVE_SECRETKEY, keys.secret),
+            (zmq.LINGER, 0),
+            (zmq.IMMEDIATE, 1),
+            (zmq.IPV6, 1),
+            (zmq.MAXMSGSIZE, p.MAX_FRAME),
+            (zmq.HANDSHAKE_IVL, 10_000),
+            (zmq.HEARTBEAT_IVL, 5_000),
+            (zmq.HEARTBEAT_TIMEOUT, 15_000),
+            (zmq.HEARTBEAT_TTL, 15_000),
+            # Many clients do not come back in the same instant after a restart.
+            (zmq.RECONNECT_IVL, 125 + secrets.randbelow(250)),
+            (zmq.RECONNECT_IVL_MAX, 10_000),
+        ):
+            self._socket.setsockopt(option, value)
+        self._monitor = self._socket.get_monitor_socket(_WATCHED)
+        self._socket.connect(address.endpoint)
+        self._loop.add_reader(self._monitor.fileno(), self._watch)
+        self._loop.add_reader(self._socket.fileno(), self._pump)
+        self._watch()
+
+    def close(self, linger: float = 0.0) -> None:
+        """Give the socket up; what was sent may take `linger` seconds to leave."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._monitor.fileno())
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=int(linger * 1000))
+        self._context.term()
+
+    def send(self, envelopes: deque[list[p.Buffer]]) -> None:
+        """Send from the front of a queue what can be sent now."""
+        if self._closed:
+            return
+        try:
+            while envelopes:
+                self._socket.send_multipart(envelopes[0], zmq.NOBLOCK)
+                envelopes.popleft()
+        except zmq.Again:
+            pass
+        # The descriptor tells changes only, and sending may have swallowed one.
+        if _readable(self._socket):
+            self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        if not self._again:
+            self._again = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._again = False
+        if self._closed:
+            return
+        try:
+            for _ in range(_BATCH):
+                self._on_message(cast("list[p.Buffer]", self._socket.recv_multipart(zmq.NOBLOCK)))
+            self._pump_soon()
+        except zmq.Again:
+            pass
+        self._on_writable()
+        if _readable(self._socket):
+            self._pump_soon()
+
+    def _watch(self) -> None:
+        while _readable(self._monitor):
+            happened = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            self._on_event(happened["event"])
+
+    def _on_event(self, event: int) -> None:
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._established = True
+            self._refusals = 0
+            self._on_connected()
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self._on_refused("it does not accept the key of this client")
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            self._on_refused("it does not speak this protocol")
+        elif self._established:
+            if event == zmq.EVENT_DISCONNECTED:
+                self._established = False
+                self._on_disconnected()
+        elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
+            self._refusals += 1
+            if self._refusals >= _REFUSALS:
+                self._on_refused("it breaks off the handshake")
+
+
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    return not socket.closed and bool(cast("int", socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

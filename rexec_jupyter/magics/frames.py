@@ -1,0 +1,131 @@
+"""Remote tracebacks, frame by frame: cells by their numbers here, functions with their source.
+
+The session knows neither how this notebook counts its cells nor the source of functions that
+were sent to it; here both are known.
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR = r"(?:\x1b\[[0-9;]*m)*"
+_CELL = re.compile(rf"(Cell{_COLOUR} {_COLOUR}In\[)(\d+)(\])")
+# cloudpickle gives this name to all code from notebooks.
+_SENT = re.compile(r"File <dynamic-code>:(\d+), in ([\w.<>]+)(.*)")
+_OURS = re.compile(r"File \S*/rexec_server/\S+\.py:\d+")
+_CONTEXT = 2
+_CYAN, _GREEN, _PLAIN = "\x1b[36m", "\x1b[32m", "\x1b[39m"
+
+
+def localised(
+    traceback: Sequence[str],
+    shell: InteractiveShell,
+    session: str,
+    ran: Sequence[int],
+    own: int,
+) -> list[str]:
+    """Make a remote traceback speak of this notebook.
+
+    Parameters
+    ----------
+    traceback
+        Lines as IPython rendered them in the session.
+    session
+        Its name.
+    ran
+        Numbers here of the cells that ran there, in order.
+    own
+        Number here of the cell that failed.
+    """
+    rename = _renaming(traceback, session, ran, own)
+    lines: list[str] = []
+    for frame in _frames(traceback):
+        head = ANSI.sub("", frame[0])
+        if _OURS.match(head):
+            continue
+        sent = _SENT.match(head)
+        source = _with_source(shell, int(sent[1]), sent[2], sent[3]) if sent else []
+        lines += source or map(rename, frame)
+    return lines
+
+
+def _renaming(
+    traceback: Sequence[str], session: str, ran: Sequence[int], own: int
+) -> Callable[[str], str]:
+    """Return what gives cells in a line the numbers they have here."""
+    # A session counts the cells it ran, whoever sent them. Where it counts as this notebook
+    # does, all of them were this notebook's.
+    first = next((match for line in traceback for match in _CELL.finditer(line)), None)
+    there = int(first[2]) if first else 0
+    known = {there: own}
+    if 0 < there <= len(ran) and ran[there - 1] == own:
+        known |= dict(enumerate(ran, 1))
+
+    def name(match: re.Match[str]) -> str:
+        return f"{match[1]}{known.get(int(match[2]), '?')}{match[3]} (rexec:{session})"
+
+    return lambda line: _CELL.sub(name, line)
+
+
+def _frames(traceback: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the blocks of a traceback: header, frames, message; each ends with a blank line."""
+    block: list[str] = []
+    for line in traceback:
+        block.append(line)
+        if not line.strip():
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _with_source(shell: InteractiveShell, line: int, name: str, signature: str) -> list[str]:
+    """Render the frame of a function of this notebook; nothing if it is not found."""
+    for code in _codes(shell.user_ns, name.rpartition(".")[2]):
+        if not code.co_firstlineno <= line <= max(n or 0 for _, _, n in code.co_lines()):
+            continue
+        source = linecache.getlines(code.co_filename)
+        place = shell.compile.format_code_name(code.co_filename)
+        if not source or place is None:
+            continue
+        where = f"{_CYAN}{place[0]} {_GREEN}{place[1]}, line {line}{_PLAIN}"
+        context = range(max(1, line - _CONTEXT), min(len(source), line + _CONTEXT) + 1)
+        return [
+            f"{where}, in {_CYAN}{name}{_PLAIN}{signature}",
+            *(_numbered(number, line, source[number - 1].rstrip("\n")) for number in context),
+            "",
+        ]
+    return []
+
+
+def _numbered(number: int, current: int, text: str) -> str:
+    if number == current:
+        arrow = "-" * max(0, 5 - len(str(number))) + "> "
+        return f"{_GREEN}{arrow}{number}{_PLAIN} {text}"
+    return f"{_GREEN}{number:>7}{_PLAIN} {text}"
+
+
+def _codes(namespace: Mapping[str, Any], name: str) -> Iterator[types.CodeType]:
+    """Yield the code of all functions of that name, within others and classes too."""
+    for value in list(namespace.values()):
+        functions = [value, *vars(value).values()] if isinstance(value, type) else [value]
+        for function in functions:
+            code = getattr(function, "__code__", None)
+            if isinstance(code, types.CodeType):
+                yield from _inner(code, name)
+
+
+def _inner(code: types.CodeType, name: str) -> Iterator[types.CodeType]:
+    if code.co_name == name:
+        yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _inner(constant, name)

@@ -1,0 +1,263 @@
+"""The one line that tells how a remote cell fares, live and in the saved notebook."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+PATIENCE = 1.0
+"""Seconds after which the line appears; quick cells stay clean."""
+_BEAT = 1.0
+
+Phase = Literal["starting", "waiting", "running", "reconnecting", "stopping"]
+Ending = Literal["done", "failed", "stopped", "detached"]
+
+_SIGNS = {"done": "✓", "failed": "✗", "stopped": "■", "detached": "⇢"}
+_COLOURS = {
+    "done": "var(--jp-success-color1, #388e3c)",
+    "failed": "var(--jp-error-color1, #d32f2f)",
+}
+_STYLE = (
+    "color: var(--jp-ui-font-color2, #616161); "
+    "font-family: var(--jp-ui-font-family, sans-serif); "
+    "font-size: var(--jp-ui-font-size1, 13px); padding: 2px 0"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the line says.
+
+    Attributes
+    ----------
+    sign
+        One character.
+    session
+        Name of the session.
+    facts
+        The rest, in order.
+    elapsed
+        Running time as text. While it changes it is not read out to screen readers.
+    colour
+        CSS colour of the sign.
+    """
+
+    sign: str
+    session: str
+    facts: tuple[str, ...]
+    elapsed: str = ""
+    colour: str = "inherit"
+
+    def text(self) -> str:
+        """Return the line as plain text."""
+        return " · ".join(filter(None, (f"{self.sign} {self.session}", *self.facts, self.elapsed)))
+
+    def markup(self) -> str:
+        """Return the line as HTML."""
+        parts = [f"<b>{html.escape(self.session)}</b>", *map(html.escape, self.facts)]
+        if self.elapsed:
+            parts.append(f'<span aria-hidden="true">{html.escape(self.elapsed)}</span>')
+        sign = f'<span aria-hidden="true" style="color: {self.colour}">{self.sign}</span>'
+        return (
+            f'<div role="status" aria-live="polite" class="rexec-status" style="{_STYLE}">'
+            f"{sign} {' · '.join(parts)}</div>"
+        )
+
+
+class Surface(Protocol):
+    """Where the line is shown."""
+
+    def show(self, line: Line) -> None:
+        """Show the line in place of the one before."""
+
+    def aside(self) -> None:
+        """Make room: something else is about to be written."""
+
+    def cleared(self) -> None:
+        """Know that the output was cleared, and the line with it."""
+
+    def settle(self, line: Line) -> None:
+        """Show the last line, which stays."""
+
+
+class Nowhere:
+    """Shows nothing."""
+
+    def show(self, line: Line) -> None:
+        """Show nothing."""
+
+    def aside(self) -> None:
+        """Make no room."""
+
+    def cleared(self) -> None:
+        """Do nothing."""
+
+    def settle(self, line: Line) -> None:
+        """Show nothing."""
+
+
+class Notebook:
+    """Shows the line as an output of the cell, updated in place.
+
+    Parameters
+    ----------
+    publish
+        The display publisher's method of this name.
+    """
+
+    def __init__(self, publish: Callable[..., Any]) -> None:
+        self._publish = publish
+        self._transient = {"display_id": f"rexec-status-{uuid.uuid4().hex}"}
+        self._there = False
+
+    def show(self, line: Line) -> None:
+        """Show the line in place of the one before."""
+        data = {"text/html": line.markup(), "text/plain": line.text()}
+        self._publish(data=data, metadata={}, transient=self._transient, update=self._there)
+        self._there = True
+
+    def aside(self) -> None:
+        """Do nothing: outputs do not collide here."""
+
+    def cleared(self) -> None:
+        """Show the line anew next time."""
+        self._there = False
+
+    settle = show
+
+
+class Terminal:
+    """Shows the line at the bottom of a terminal, through stderr."""
+
+    def show(self, line: Line) -> None:
+        """Show the line in place of the one before."""
+        self._write(f"\r\x1b[2K{line.text()}")
+
+    def aside(self) -> None:
+        """Wipe the line; it comes back with the next beat."""
+        self._write("\r\x1b[2K")
+
+    def cleared(self) -> None:
+        """Do nothing: nothing is cleared here."""
+
+    def settle(self, line: Line) -> None:
+        """Show the last line, which stays."""
+        self._write(f"\r\x1b[2K{line.text()}\n")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+@dataclass(slots=True)
+class StatusLine:
+    """Follows one cell from its submission to its end.
+
+    Parameters
+    ----------
+    surface
+        Where to show it.
+    session
+        Name of the session.
+    clock
+        Gives monotonic seconds.
+    """
+
+    surface: Surface
+    session: str
+    clock: Callable[[], float] = time.monotonic
+    phase: Phase = "starting"
+    detail: str = ""
+    notes: list[str] = field(default_factory=list)
+    _began: float = field(init=False)
+    _shown: bool = field(init=False, default=False)
+    _next: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        self._next = self._began + PATIENCE
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the cell began."""
+        return self.clock() - self._began
+
+    def enter(self, phase: Phase, detail: str = "", *, at_once: bool = False) -> None:
+        """Enter another phase; it is shown with the next beat, or at once."""
+        if (phase, detail) == (self.phase, self.detail):
+            return
+        self.phase, self.detail = phase, detail
+        if at_once or self._shown:
+            self._next = self.clock()
+            self.beat()
+
+    def beat(self) -> None:
+        """Show the line if it is time to."""
+        now = self.clock()
+        if now >= self._next:
+            self._next = now + _BEAT
+            self._shown = True
+            self.surface.show(self._running())
+
+    def aside(self) -> None:
+        """Make room for other output."""
+        if self._shown:
+            self.surface.aside()
+
+    def cleared(self) -> None:
+        """Know that the cell's output was cleared."""
+        self.surface.cleared()
+
+    def end(self, ending: Ending, facts: Sequence[str] = ()) -> None:
+        """Show how it ended. A quick cell about which there is nothing to say shows nothing."""
+        took = self.elapsed
+        notable = ending == "detached" or (facts and ending == "done") or self.notes
+        if not (self._shown or notable or took >= PATIENCE):
+            return
+        told = (*facts, *self.notes)
+        kind = () if ending in ("done", "failed") else (ending,)
+        line = Line(
+            _SIGNS[ending],
+            self.session,
+            (*kind, duration(took), *told),
+            colour=_COLOURS.get(ending, "inherit"),
+        )
+        self.surface.settle(line)
+        self._shown = True
+
+    def _running(self) -> Line:
+        facts = (self.phase + (f" ({self.detail})" if self.detail else ""), *self.notes)
+        return Line("⟳", self.session, facts, clock_time(self.elapsed))
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as people write it: ``0.3 s``, ``42.7 s``, ``3:07``, ``1:02:03``."""
+    return f"{seconds:.1f} s" if seconds < 99.95 else clock_time(seconds)
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time span as a clock shows it: ``0:42``, ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(nbytes: float) -> str:
+    """Return a number of bytes as people write it: ``340 B``, ``34 kB``, ``1.2 MB``."""
+    for unit in ("B", "kB", "MB"):
+        if nbytes < 999.5:
+            digits = 0 if unit == "B" or nbytes >= 9.95 else 1
+            return f"{nbytes:.{digits}f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} GB"
+
+
+def is_terminal() -> bool:
+    """Tell whether stderr is a terminal that shows a line in place of another."""
+    return sys.stderr.isatty()
