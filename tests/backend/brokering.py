@@ -86,7 +86,7 @@ class BrokerProcess:
 class Peer:
     """One connection to a broker, with nothing of rexec's own client or agent."""
 
-    def __init__(self, address, broker_key, accepts, *, keys=None, reads=True):
+    def __init__(self, address, broker_key, accepts, *, keys=None, reads=True, identity=b""):
         self.keys = keys or trust.new_keypair()
         self.key = self.keys.public.decode()
         self.context = zmq.Context()
@@ -96,6 +96,8 @@ class Peer:
         self.socket.rcvhwm = 0 if reads else 1  # 0: ZeroMQ reads ahead without a limit
         self.socket.curve_publickey, self.socket.curve_secretkey = self.keys
         self.socket.curve_serverkey = broker_key
+        if identity:
+            self.socket.routing_id = identity
         self.socket.connect(address)
         self.unpacker = framing.Unpacker(accepts)
         self.inbox = []
@@ -142,11 +144,10 @@ class Peer:
 
 
 class Client(Peer):
-    def __init__(self, broker, user="ada", *, keys=None, reads=True, **ticket):
-        address, key = broker.ready["client"], broker.keys.public
-        super().__init__(address, key, p.ToClient, keys=keys, reads=reads)
+    def __init__(self, broker, user="ada", **connection):
+        super().__init__(broker.ready["client"], broker.keys.public, p.ToClient, **connection)
         self.instance = trust.new_id()
-        self.ticket = broker.signing.ticket(**{"user": user, "key": self.key} | ticket)
+        self.ticket = broker.signing.ticket(user=user, key=self.key)
 
     def hello(self):
         self.send(p.ClientHello(versions=p.VERSIONS, ticket=self.ticket, instance=self.instance))
@@ -158,10 +159,9 @@ class Client(Peer):
 
 
 class Server(Peer):
-    def __init__(self, broker, user="ada", *, keys=None, epoch=1, journal=None, **certificate):
-        super().__init__(broker.ready["server"], broker.keys.public, p.ToServer, keys=keys)
-        self.journal = journal or trust.new_id()
-        self.epoch = epoch
+    def __init__(self, broker, user="ada", *, reads=True, **certificate):
+        super().__init__(broker.ready["server"], broker.keys.public, p.ToServer, reads=reads)
+        self.journal = trust.new_id()
         self.certificate = broker.signing.certificate(
             **{"user": user, "server": "main", "key": self.key} | certificate
         )
@@ -172,7 +172,7 @@ class Server(Peer):
                 versions=p.VERSIONS,
                 certificate=self.certificate,
                 journal=self.journal,
-                epoch=self.epoch,
+                epoch=1,
                 python="3.11",
                 slots=2,
             )

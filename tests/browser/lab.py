@@ -104,7 +104,7 @@ def _environment(home: Path, token: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_"))
+        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_", "REXEC_"))
     }
     return inherited | {
         "HOME": str(home),
@@ -112,6 +112,7 @@ def _environment(home: Path, token: str) -> dict[str, str]:
         "JUPYTER_DATA_DIR": str(home / ".local" / "share" / "jupyter"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / ".ipython"),
+        "REXEC_RUNTIME_DIR": str(home / "rexec"),
         "JUPYTER_TOKEN": token,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -166,6 +166,8 @@ def main(**options: Any) -> None:
         if options["ready_fd"] is not None:
             _report_ready(options["ready_fd"], broker, keys)
         broker.run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
     _log.info("ended")
 
 
@@ -186,8 +188,11 @@ def _report_ready(descriptor: int, broker: Broker, keys: KeyPair) -> None:
         "health": broker.health_address,
         "public_key": keys.public.decode(),
     }
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(report) + "\n")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(report) + "\n")
+    except OSError as error:
+        raise click.ClickException(f"--ready-fd {descriptor}: {error}") from error
 
 
 def _use_all_descriptors() -> None:

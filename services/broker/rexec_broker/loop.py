@@ -72,8 +72,6 @@ class Loop:
         now = time.monotonic()
         _log.info("draining")
         self._router.drain(now)
-        for port in self._ports.values():
-            port.unbind()
         end, quiet_at = now + self._drain_grace, now + _QUIET_SECONDS
         while self.beat < end and self.beat < quiet_at:
             busy = self._turn(min(quiet_at, end))

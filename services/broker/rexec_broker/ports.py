@@ -126,10 +126,6 @@ class EncryptedPort:
         self.socket.bind(address)
         return self.socket.get_string(zmq.LAST_ENDPOINT)
 
-    def unbind(self) -> None:
-        """Take no new connections; the existing ones stay."""
-        self.socket.unbind(self.socket.get_string(zmq.LAST_ENDPOINT))
-
     def close(self, linger: float) -> None:
         """Close the port, giving what was sent `linger` seconds to leave."""
         self.socket.disable_monitor()

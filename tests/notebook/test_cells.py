@@ -1,0 +1,334 @@
+"""``%%rexec`` in a real notebook kernel, on a real embedded backend."""
+
+import re
+
+import pytest
+
+from tests.notebook.kernel import running_kernel
+
+IGNORE_ONE_INTERRUPT = """\
+import time
+print("running", flush=True)
+left = 1
+while True:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("ignored", flush=True)
+        if not left:
+            raise
+        left -= 1
+"""
+
+
+# ---------------------------------------------------------------- running and capturing
+
+
+def test_a_cell_runs_in_another_process_and_its_last_expression_is_the_result(kernel):
+    here = kernel.value("import os; os.getpid()")
+    there = kernel.run("%%rexec\nimport os\nos.getpid()")
+    assert there.text.isdigit()
+    assert there.text != here
+    assert kernel.value("_") == there.text
+    assert kernel.value("_ + 0") == there.text
+
+
+def test_what_a_cell_assigns_lives_there_and_not_here(kernel):
+    kernel.run("%%rexec\nonly_there = [1, 2]")
+    assert kernel.run("only_there").error.startswith("NameError")
+    assert kernel.value("%rx only_there") == "[1, 2]"
+
+
+def test_local_names_go_along_once_and_again_when_they_changed(kernel):
+    kernel.run("numbers = [1, 2]; other = 'x'")
+    first = kernel.run("%%rexec\nsum(numbers)")
+    assert first.text == "3"
+    assert "sent numbers" in first.status[-1]
+    again = kernel.run("%%rexec\nsum(numbers)")
+    assert again.text == "3"
+    assert again.status == []
+    kernel.run("numbers.append(10)")
+    assert kernel.run("%%rexec\nsum(numbers)").text == "13"
+
+
+def test_functions_modules_and_classes_of_the_notebook_go_along(kernel):
+    kernel.run(
+        "import math as m\nfactor = 2\n"
+        "class Box:\n    def __init__(self, x): self.x = x\n"
+        "def double(box): return Box(factor * m.floor(box.x))\n"
+    )
+    cell = kernel.run("%%rexec\nbox = double(Box(2.5))\nprint(m.pi)\nbox.x")
+    assert cell.text == "4"
+    assert cell.stdout.startswith("3.14")
+
+
+def test_what_was_assigned_there_wins_unless_it_is_forced(kernel):
+    kernel.run("%%rexec\nlevel = 'theirs'")
+    kernel.run("level = 'mine'")
+    assert kernel.value("%rx level") == "'theirs'"
+    assert kernel.run("%%rexec -i level\nlevel").text == "'mine'"
+    assert kernel.run("%%rexec -i renamed=level\nrenamed").text == "'mine'"
+
+
+def test_results_are_fetched_all_or_none(kernel):
+    cell = kernel.run("%%rexec -o first,here=second\nfirst, second = 1, {'a': 2}")
+    assert "received first, here" in cell.status[-1]
+    assert kernel.value("first, here") == "(1, {'a': 2})"
+    failed = kernel.run("%%rexec -o third,missing_there\nthird = 3")
+    assert "missing_there" in failed.error
+    assert kernel.run("third").error.startswith("NameError")
+
+
+def test_sessions_have_variables_of_their_own(kernel):
+    kernel.run("%%rexec\nwhere = 'default'")
+    assert kernel.run("%%rexec -s other\n'where' in globals()").text == "False"
+    assert kernel.run("%%rexec\nwhere").text == "'default'"
+
+
+# ---------------------------------------------------------------- output
+
+
+def test_output_arrives_in_order(kernel):
+    cell = kernel.run(
+        "%%rexec -q\nimport sys\nfrom IPython.display import HTML, display\n"
+        "print('one', flush=True)\ndisplay(HTML('<b>two</b>'))\nprint('three', flush=True)\n"
+        "print('four', file=sys.stderr, flush=True)\n'five'"
+    )
+    assert [kind for kind, _ in cell.messages] == [
+        *("stream", "display_data", "stream", "stream", "execute_result"),
+    ]
+    assert cell.displays[0]["text/html"] == "<b>two</b>"
+    assert (cell.stdout, cell.stderr, cell.text) == ("one\nthree\n", "four\n", "'five'")
+
+
+def test_a_display_is_updated_from_a_later_cell(kernel):
+    first = kernel.run(
+        "%%rexec -q\nfrom IPython.display import display\n"
+        "handle = display('before', display_id=True)"
+    )
+    then = kernel.run("%%rexec -q\nhandle.update('after')")
+    (shown,) = first.of("display_data")
+    (update,) = then.of("update_display_data")
+    assert update["data"]["text/plain"] == "'after'"
+    assert update["transient"]["display_id"] == shown["transient"]["display_id"]
+
+
+def test_a_data_frame_looks_as_there_and_is_a_data_frame_here(kernel):
+    kernel.run("import pandas as pd")
+    cell = kernel.run("%%rexec\npd.options.display.max_rows = 4\npd.DataFrame({'a': range(9)})")
+    assert "<table" in cell.result["text/html"]
+    assert cell.result["text/html"].count("<tr") < 8
+    assert kernel.value("type(_).__name__, len(_)") == "('DataFrame', 9)"
+
+
+def test_a_figure_is_drawn_there(kernel):
+    cell = kernel.run("%%rexec -q\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    assert "image/png" in cell.displays[0]
+
+
+def test_a_large_value_stays_there_and_is_shown_here(kernel):
+    cell = kernel.run("%%rexec\nimport numpy as np\nlarge = np.zeros(1_000_000)\nlarge")
+    assert cell.text.startswith("array([0., 0.")
+    assert "-o NAME" in kernel.run("_.mean()").error
+
+
+@pytest.mark.parametrize("cell", ["%%rexec\n5;", "%%rexec\nNone", "%%rexec\nx = 5", "%rx 5;"])
+def test_nothing_is_shown_where_there_is_nothing_to_show(kernel, cell):
+    assert kernel.run(cell).result == {}
+
+
+def test_capture_and_time_work_on_top(kernel):
+    kernel.run(
+        "%%capture caught\n%%rexec\nprint('in')\nfrom IPython.display import display\n"
+        "display('d')\n'result'"
+    )
+    assert kernel.value("caught.stdout, len(caught.outputs)") == "('in\\n', 2)"
+    timed = kernel.run("%%time\n%%rexec\n'result'")
+    assert "Wall time" in timed.stdout
+    assert timed.text == "'result'"
+
+
+def test_shell_commands_magics_and_await_work_there(kernel):
+    kernel.run("word = 'ahoy'")
+    assert "ahoy" in kernel.run("%%rexec\n!echo {word}").stdout
+    assert "Wall time" in kernel.run("%%rexec\n%%time\nlen(word)").stdout
+    assert kernel.run("%%rexec\nimport asyncio\nawait asyncio.sleep(0, 'slept')").text == "'slept'"
+
+
+def test_a_slow_cell_has_a_status_line_that_ends_as_text(kernel):
+    cell = kernel.run("%%rexec\nimport time\ntime.sleep(1.3)")
+    assert re.fullmatch(r"⟳ default · running · 0:01", cell.status[0])
+    assert re.fullmatch(r"✓ default · \d\.\d s", cell.status[-1])
+    assert kernel.run("%%rexec -q\nimport time\ntime.sleep(1.3)").status == []
+
+
+# ---------------------------------------------------------------- one line
+
+
+def test_a_line_has_a_value_and_is_all_code(kernel):
+    kernel.run("pair = (3, 4)")
+    assert kernel.value("x = %rx pair[0] + 1\nx") == "4"
+    assert kernel.value("x = %rx {'a': [n for n in pair]}\nx") == "{'a': [3, 4]}"
+    assert kernel.value("x = %rx '$pair {pair}'\nx") == "'$pair {pair}'"
+    assert kernel.value("%rx pair") == "(3, 4)"
+
+
+def test_the_state_is_told(kernel):
+    kernel.run("%%rexec\ntold = 1")
+    told = kernel.run("%rexec")
+    assert "embedded backend" in told.text
+    assert "session default: active" in told.text
+    assert "<table" in told.result["text/html"]
+    assert "did you mean status" in kernel.run("%rexec statsu").stderr
+    assert "did you mean %rx told + 1?" in kernel.run("%rexec told + 1").stderr
+
+
+# ---------------------------------------------------------------- mistakes and errors
+
+
+def test_nothing_is_contacted_before_something_is_to_be_run(environment, tmp_path):
+    home = tmp_path / "rexec"
+    with running_kernel(**environment | {"REXEC_RUNTIME_DIR": str(home)}) as kernel:
+        assert kernel.run("%load_ext rexec_jupyter").error == ""
+        assert "nothing runs yet" in kernel.run("%rexec").text
+        kernel.run("import threading; lock = threading.Lock()")
+        assert kernel.run("%%rexec\nlock").error.startswith("CaptureError: [R10]")
+        assert kernel.run("%%rexec\nx = (").error.startswith("SyntaxError")
+        assert kernel.run("%%rexec\n%rx 1").error.startswith("NestedMagicError: [R14]")
+        assert "did you mean --session?" in kernel.run("%%rexec --sesion a\n1").stderr
+        assert "fixed when it starts" in kernel.run("%%rexec --mem 8G\n1").stderr
+        assert "is not defined here" in kernel.run("%%rexec -i nothing\n1").error
+        assert "--timeout" in kernel.run("%%rexec -h\n1").stdout
+        assert kernel.run("%unload_ext rexec_jupyter").error == ""
+        assert "not found" in kernel.run("%%rexec\n1").stderr
+        assert not home.exists()
+
+
+def test_a_syntax_error_is_pythons_own_and_tells_the_line_of_the_cell(kernel):
+    cell = kernel.run("%%rexec\nx = 1\ny = = 2")
+    assert cell.error.startswith("SyntaxError: invalid syntax (Cell In[")
+    assert "line 3)" in cell.error
+    assert "y = = 2" in cell.traceback
+    assert "rexec_jupyter" not in cell.traceback
+    assert kernel.run("%%rexec\nclass A:\n    a = 1\n  b = 2").error.startswith("IndentationError")
+
+
+def test_an_error_keeps_its_type_and_shows_the_remote_frames_alone(kernel):
+    kernel.run("def divide(a, b):\n    return a / b")
+    cell = kernel.run("%%rexec\nx = 1\ndivide(x, 0)")
+    assert cell.error == "ZeroDivisionError: division by zero"
+    assert "divide(x, 0)" in cell.traceback
+    assert "rexec_jupyter" not in cell.traceback
+    assert "interactiveshell.py" not in cell.traceback
+    assert "ZeroDivisionError" in kernel.run("%tb").traceback
+    caught = kernel.run(
+        "try:\n    get_ipython().run_cell_magic('rexec', '', '1 / 0')\n"
+        "except ZeroDivisionError as error:\n    print('caught', error)"
+    )
+    assert caught.stdout == "caught division by zero\n"
+
+
+def test_cells_after_an_error_do_not_run(kernel):
+    first, second = kernel.start("%%rexec\n1 / 0"), kernel.start("print('ran')")
+    first.wait()
+    second.wait()
+    assert second.stdout == ""
+
+
+def test_a_local_error_stays_plain(kernel):
+    assert "Traceback (most recent call last)" in kernel.run("never_defined").traceback
+
+
+def test_code_that_takes_too_long_is_stopped(kernel):
+    cell = kernel.run("%%rexec -t 1\nimport time\ntime.sleep(60)")
+    assert cell.error.startswith("JobTimeoutError: [R08]")
+    assert kernel.run("%%rexec\n'alive'").text == "'alive'"
+
+
+def test_a_session_that_crashed_gets_everything_again(kernel):
+    kernel.run("kept_here = 5")
+    kernel.run("%%rexec -s fragile\nmade_there = kept_here")
+    crash = kernel.run("%%rexec -s fragile\nimport os\nos._exit(3)")
+    assert crash.error.startswith("WorkerLostError: [R09]")
+    again = kernel.run("%%rexec -s fragile\nkept_here, 'made_there' in globals()")
+    assert again.text == "(5, False)"
+    assert "its variables were lost" in again.status[-1]
+
+
+# ---------------------------------------------------------------- the stop button
+
+
+def test_stop_interrupts_the_remote_code_and_keeps_its_variables(kernel):
+    cell = kernel.start("%%rexec\nimport time\nsteps = 7\nprint('on', flush=True)\ntime.sleep(600)")
+    cell.wait_for("on")
+    kernel.interrupt()
+    cell.wait()
+    assert cell.error.startswith("KeyboardInterrupt")
+    assert "Stopped after" in cell.traceback
+    assert "time.sleep(600)" in cell.traceback
+    assert cell.status[-1].startswith("■ default · stopped")
+    assert kernel.run("%%rexec\nsteps").text == "7"
+
+
+def test_code_that_handles_being_stopped_ends_as_it_wants(kernel):
+    cell = kernel.start(
+        "%%rexec\nimport time\nprint('on', flush=True)\ntry:\n    time.sleep(600)\n"
+        "except KeyboardInterrupt:\n    print('tidied up')\n'kept'"
+    )
+    cell.wait_for("on")
+    kernel.interrupt()
+    cell.wait()
+    assert cell.error == ""
+    assert cell.stdout == "on\ntidied up\n"
+    assert cell.text == "'kept'"
+
+
+def test_a_second_stop_leaves_the_job_running(kernel):
+    cell = kernel.start(f"%%rexec -s stubborn\n{IGNORE_ONE_INTERRUPT}")
+    cell.wait_for("running")
+    kernel.interrupt()
+    cell.wait_for_status("press stop again to stop waiting")
+    cell.wait_for("ignored")
+    kernel.interrupt()
+    cell.wait()
+    assert cell.error.startswith("KeyboardInterrupt: the cell still runs remotely")
+    attach = re.search(r"rexec_jupyter\.connect\(\)\.attach\(.*?\)", cell.error)[0]
+    kernel.run(
+        f"import rexec_jupyter; client = {attach.removesuffix(attach[attach.index('.attach') :])}"
+    )
+    kernel.run(f"left = client{attach[attach.index('.attach') :]}")
+    assert kernel.value("left.cancel()") == "True"
+    ended = kernel.run("left.exception()")
+    assert "CancelledError" in ended.error or "KeyboardInterrupt" in ended.text
+    kernel.run("client.close()")
+    assert kernel.run("%%rexec -s stubborn\n'free'").text == "'free'"
+
+
+# ---------------------------------------------------------------- not waiting
+
+
+def test_a_cell_that_is_not_waited_for_prints_below_itself(kernel):
+    kernel.run("import pathlib, tempfile; flag = pathlib.Path(tempfile.mkdtemp()) / 'go'")
+    cell = kernel.run(
+        "%%rexec --noblock -n tick -o counted\nimport time\n"
+        "print('started', flush=True)\nwhile not flag.exists():\n    time.sleep(0.02)\n"
+        "print('released', flush=True)\ncounted = 3\n'value'"
+    )
+    assert "tick" in cell.text
+    assert "session default" in cell.text
+    kernel.run("job = _")
+    cell.wait_for("started")
+    assert kernel.value("job.done()") == "False"
+    other = kernel.run("flag.touch(); print('mine'); job.result()")
+    assert other.text == "'value'"
+    assert other.stdout == "mine\n"
+    cell.wait_for("released")
+    assert kernel.value("counted") == "3"
+    cell.wait_for_status("✓ default")
+
+
+def test_an_error_of_a_cell_that_is_not_waited_for_is_shown_below_it(kernel):
+    cell = kernel.run("%%rexec --bg\n1 / 0")
+    kernel.run("job = _")
+    cell.wait_for("ZeroDivisionError: division by zero")
+    assert kernel.run("job.result()").error == "ZeroDivisionError: division by zero"

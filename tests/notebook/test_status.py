@@ -1,0 +1,120 @@
+"""The status line: when it appears, and what it says."""
+
+import pytest
+
+from rexec_jupyter.widget.status import Line, Notebook, StatusLine, clock_time, duration, size
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Page:
+    """A surface that keeps what it was shown."""
+
+    def __init__(self):
+        self.lines = []
+        self.settled = None
+
+    def show(self, line):
+        self.lines.append(line.text())
+
+    def settle(self, line):
+        self.settled = line.text()
+
+    def aside(self):
+        pass
+
+    def cleared(self):
+        pass
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def page():
+    return Page()
+
+
+@pytest.fixture
+def status(page, clock):
+    return StatusLine(page, "default", clock)
+
+
+def test_a_quick_cell_shows_nothing(status, page, clock):
+    status.enter("running")
+    clock.now += 0.9
+    status.beat()
+    status.end("done")
+    assert page.lines == []
+    assert page.settled is None
+
+
+def test_a_slow_cell_shows_its_time_once_a_second(status, page, clock):
+    status.enter("running")
+    for _ in range(30):
+        clock.now += 0.1
+        status.beat()
+    assert page.lines == [f"⟳ default · running · 0:0{n}" for n in (1, 2)]
+    status.end("done")
+    assert page.settled == "✓ default · 3.0 s"
+
+
+def test_a_quick_cell_that_sent_something_says_so(status, page):
+    status.end("done", ["sent 2 names (34 kB)"])
+    assert page.settled == "✓ default · 0.0 s · sent 2 names (34 kB)"
+
+
+def test_a_slow_failure_names_the_error(status, page, clock):
+    clock.now += 42.71
+    status.end("failed", ["ValueError", "job 12ab"])
+    assert page.settled == "✗ default · 42.7 s · ValueError · job 12ab"
+
+
+def test_starting_is_shown_at_once(status, page):
+    status.enter("starting", "the embedded backend", at_once=True)
+    assert page.lines == ["⟳ default · starting (the embedded backend) · 0:00"]
+
+
+def test_the_html_is_readable_by_everyone():
+    line = Line("✓", "<my lab>", ("1.2 s", "sent a & b"), "0:01")
+    markup = line.markup()
+    assert 'role="status"' in markup
+    assert 'aria-live="polite"' in markup
+    assert "&lt;my lab&gt;" in markup
+    assert "a &amp; b" in markup
+    assert '<span aria-hidden="true">0:01</span>' in markup
+    assert "var(--jp-" in markup
+
+
+def test_in_the_notebook_one_output_is_updated_until_the_output_is_cleared():
+    published = []
+    surface = Notebook(lambda **message: published.append(message))
+    line = Line("✓", "default", ())
+    surface.show(line)
+    surface.show(line)
+    surface.cleared()
+    surface.settle(line)
+    assert [message["update"] for message in published] == [False, True, False]
+    assert len({message["transient"]["display_id"] for message in published}) == 1
+    assert published[0]["data"]["text/plain"] == "✓ default"
+
+
+def test_times_and_sizes_are_written_as_people_do():
+    assert [duration(s) for s in (0.04, 42.71, 99.96, 3723)] == [
+        "0.0 s",
+        "42.7 s",
+        "1:39",
+        "1:02:03",
+    ]
+    assert [clock_time(s) for s in (0.9, 62, 3723)] == ["0:00", "1:02", "1:02:03"]
+    sizes = [0, 340, 999, 1200, 34_000, 999_400, 1_234_567, 2.5e9]
+    assert [size(n) for n in sizes] == [
+        *("0 B", "340 B", "999 B", "1.2 kB", "34 kB", "999 kB", "1.2 MB", "2.5 GB"),
+    ]
