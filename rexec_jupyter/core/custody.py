@@ -404,6 +404,8 @@ class Custody:
             self._end(self.reception.verdict)
 
     def _end(self, verdict: Verdict) -> None:
+        if self.phase is Phase.ENDED:
+            return
         self.phase = Phase.ENDED
         self.mute = verdict.mute
         self.due = _NEVER
