@@ -13,6 +13,7 @@ from msgspec import structs
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.reception import Desk, Reception, Verdict
+from rexec_jupyter.core.roster import Server
 from rexec_jupyter.core.transfers import OutgoingPayload
 from rexec_jupyter.core.values import join
 
@@ -38,30 +39,6 @@ class Phase(IntEnum):
     HELD = 3
     """That journal holds it."""
     ENDED = 4
-
-
-class Server:
-    """One of the user's servers, as the broker last described it.
-
-    Attributes
-    ----------
-    since
-        When it began to be in this state.
-    local
-        Whether payloads can be handed over as files.
-    """
-
-    __slots__ = ("local", "since", "state")
-
-    def __init__(self, state: p.ServerState, since: float) -> None:
-        self.state = state
-        self.since = since
-        self.local = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether it takes jobs."""
-        return self.state.state == "ready"
 
 
 class Custody:

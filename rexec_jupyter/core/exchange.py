@@ -10,19 +10,21 @@ are asked for, and after every reconnection or restart the whole state is offere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core.custody import Custody, Phase, Server
+from rexec_jupyter.core.custody import Custody, Phase
 from rexec_jupyter.core.framing import Parcel
+from rexec_jupyter.core.presence import Presence
 from rexec_jupyter.core.reception import Desk
+from rexec_jupyter.core.roster import Roster, Server
 
 SCAN = 1.0
 """Seconds between two looks at the open jobs."""
-HELLO_AGAIN = 3.0
-"""Seconds after which an unanswered hello is repeated."""
+LIST_AGAIN = 3.0
+"""Seconds after which an unanswered `protocol.ListJobs` is repeated."""
 ACK_DELAY = 0.02
 """Seconds that the acknowledgement of an end may wait for others to travel with."""
 REMEMBERED = 4096
@@ -42,8 +44,12 @@ class Exchange:
     lost_after
         Seconds without the broker, or without a server, after which waiting jobs end.
     can_share
-        Tells whether files can be handed to a server through its exchange directory; asked
-        once for each time it registers.
+        As in `Roster`.
+
+    Attributes
+    ----------
+    deadline
+        When `tick` is due.
     """
 
     def __init__(
@@ -53,41 +59,30 @@ class Exchange:
         lost_after: float = p.LOST,
         can_share: Callable[[p.ServerState], bool] = lambda _: False,
     ) -> None:
-        self._instance = instance
+        self.deadline = _NEVER
         self._lost_after = lost_after
-        self._can_share = can_share
+        self._presence = Presence(instance)
+        self._roster = Roster(can_share)
         self._desk = Desk()
-        self._hellos: list[Parcel] = []
         self._jobs: dict[str, Custody] = {}
         self._finished: dict[str, tuple[p.Ack, float]] = {}
-        self._servers: dict[str, Server] = {}
         self._requests: dict[str, tuple[p.ListJobs, float]] = {}
-        self._connected = False
-        self._live = False
-        self._ticket = ""
-        self._epoch = ""
-        self._hello_at = -_NEVER
-        self._heard_at: float | None = None
-        self._renew_at = _NEVER
-        self._renewing = False
-        self._unchanged: set[str] = set()
-        self._beat_at = _NEVER
+        self._now = -_NEVER
         self._scan_at = _NEVER
         self._ack_at = _NEVER
-        self.deadline = _NEVER
-        """When `tick` is due."""
-        self._handlers: dict[type, Callable[[float, Any, p.Buffer | None], None]] = {
+        self._handlers: dict[type, Callable[[float, Any], None]] = {
             p.Welcome: self._on_welcome,
-            p.Refused: self._on_refused,
-            p.Resync: self._on_resync,
-            p.Heartbeat: self._on_heartbeat,
+            p.Refused: lambda _, message: self._presence.refused(message),
+            p.Resync: lambda now, _: self._presence.resync(now),
+            p.Heartbeat: lambda now, message: self._presence.heartbeat(now, message.epoch),
             p.ServerState: self._on_server,
-            p.Journaled: self._on_journaled,
-            p.Nack: self._on_nack,
-            p.Unknown: self._on_unknown,
             p.JobList: self._on_list,
-            p.Chunk: self._on_chunk,
-            p.ChunkAck: self._on_chunk_ack,
+        }
+        self._job_handlers: dict[type, Callable[[Custody, float, Any], None]] = {
+            p.Journaled: lambda custody, now, _: custody.accept(now),
+            p.Nack: self._on_nack,
+            p.Unknown: lambda custody, now, message: custody.unknown(now, message.journal),
+            p.ChunkAck: Custody.pull,
         }
 
     # ------------------------------------------------------------------------- the state
@@ -95,12 +90,12 @@ class Exchange:
     @property
     def live(self) -> bool:
         """Whether the broker has welcomed this connection."""
-        return self._live
+        return self._presence.live
 
     @property
     def servers(self) -> list[p.ServerState]:
         """The user's servers, as last heard of."""
-        return [server.state for server in self._servers.values()]
+        return [server.state for server in self._roster]
 
     @property
     def open_jobs(self) -> int:
@@ -109,51 +104,29 @@ class Exchange:
 
     def silence(self, now: float) -> float:
         """Return for how many seconds the broker has said nothing."""
-        return 0.0 if self._heard_at is None else now - self._heard_at
+        return self._presence.silence(now)
 
-    def server_for(self, session: str) -> Server | None:
-        """Return the server that takes jobs of a session now, if there is one."""
-        server = self._servers.get(session)
-        if server is None or server.state.state == "absent":
-            server = self._servers.get("")
-        return server if self._live and server and server.ready else None
+    def _server_for(self, session: str) -> Server | None:
+        return self._roster.ready_for(session) if self._presence.live else None
 
     # ---------------------------------------------------------------------- the connection
 
     def connected(self, now: float, ticket: str) -> None:
         """Say hello: a connection was made, whose key this ticket is bound to."""
-        self._connected = True
-        self._live = False
-        self._ticket = ticket
-        self._hello(now)
+        self._presence.open(now, ticket)
+        self._wake(self._presence.deadline(now))
 
     def disconnected(self, now: float) -> None:
         """Forget what was under way: the connection is gone."""
-        self._connected = False
-        self._hellos.clear()
-        if self._live:
-            self._live = False
-            self._desk.notes.append(n.Contact(connected=False, silence=self.silence(now)))
+        self._presence.close(now)
 
     def renew(self, now: float, ticket: str) -> None:
         """Show the broker another ticket for the connection that there is."""
-        self._ticket = ticket
-        self._renew_at = _NEVER
-        if self._connected:
-            self._renewing = self._live
-            self._hello(now)
-
-    def _hello(self, now: float) -> None:
-        self._hello_at = now
-        if self._heard_at is None:
-            self._heard_at = now
-        hello = p.ClientHello(versions=p.VERSIONS, ticket=self._ticket, instance=self._instance)
-        self._hellos = [(hello, None)]
-        self._wake(now + HELLO_AGAIN)
+        self._presence.renew(now, ticket)
 
     def close(self) -> None:
         """Say goodbye. The jobs go on; their results stay with the server."""
-        if self._connected:
+        if self._presence.connected:
             self._flush()
             self._desk.out.append((p.Goodbye(), None))
 
@@ -180,9 +153,7 @@ class Exchange:
         if self._scan_at == _NEVER:
             self._scan_at = now + SCAN
         self._wake(self._scan_at)
-        server = self.server_for(custody.session)
-        if server is not None:
-            custody.meet(now, server)
+        self._offer(now, custody)
 
     def interrupt(self, now: float, job: str) -> None:
         """Raise KeyboardInterrupt in the code of a job."""
@@ -195,15 +166,15 @@ class Exchange:
             self._ask(now, custody, p.Cancel(job=job, session=custody.session, grace=grace))
 
     def _ask(self, now: float, custody: Custody, message: p.Interrupt | p.Cancel) -> None:
-        custody.ask(now, message, self.server_for(custody.session))
+        custody.ask(now, message, self._server_for(custody.session))
         self._ack_soon(now)
 
     def list_jobs(self, now: float, request: str, session: str) -> None:
         """Ask the server of a session for its jobs; `notices.Listed` answers."""
         message = p.ListJobs(request=request, session=session)
-        self._requests[request] = (message, now + HELLO_AGAIN)
-        self._wake(now + HELLO_AGAIN)
-        if self.server_for(session):
+        self._requests[request] = (message, now + LIST_AGAIN)
+        self._wake(now + LIST_AGAIN)
+        if self._server_for(session):
             self._desk.out.append((message, None))
 
     def forget_list(self, _now: float, request: str) -> None:
@@ -225,7 +196,7 @@ class Exchange:
         """Answer `notices.WriteSegment`: the file's name, or None if it could not be written."""
         custody = self._jobs.get(job)
         if custody is not None and custody.phase is Phase.WRITING:
-            custody.written(now, self.server_for(custody.session), directory, name)
+            custody.written(now, self._server_for(custody.session), directory, name)
         elif name is not None:
             self._desk.notes.append(n.DropSegment(directory, name))
 
@@ -250,42 +221,37 @@ class Exchange:
         desk = self._desk
         if desk.touched or (desk.ended and (desk.out or len(desk.ended) >= p.MAX_FRAMES)):
             self._flush()
-        if not self._live:
-            # Whatever else there is will be said anew once this connection is welcome.
-            desk.out.clear()
-            out, self._hellos = self._hellos, []
-            return out
-        out = self._hellos + desk.out if self._hellos else desk.out
-        desk.out = []
-        self._hellos = []
-        return out
+        hellos = self._presence.outgoing()
+        out, desk.out = desk.out, []
+        # Before the welcome nothing else is listened to; it is all said anew after it.
+        return hellos + out if self._presence.live else hellos
 
     def notices(self) -> list[n.Notice]:
         """Return, once, what there is to know and to do, in order."""
-        notes = self._desk.notes
-        self._desk.notes = []
-        return notes
+        notes, self._desk.notes = self._desk.notes, []
+        return self._presence.notices() + notes
 
     def _flush(self) -> None:
-        out = self._desk.out
+        """Acknowledge what is due, and put away the jobs that are done with."""
+        desk = self._desk
         self._ack_at = _NEVER
-        for job in self._desk.touched | self._desk.ended:
+        for job in desk.touched | desk.ended:
             custody = self._jobs.get(job)
             if custody is None:
                 continue
             if not custody.mute:
                 ack = custody.reception.ack()
-                out.append((ack, None))
+                desk.out.append((ack, None))
                 if custody.settled:
                     self._remember(job, ack)
             if custody.settled:
                 del self._jobs[job]
-        self._desk.touched.clear()
-        self._desk.ended.clear()
+        desk.touched.clear()
+        desk.ended.clear()
 
     def _remember(self, job: str, ack: p.Ack) -> None:
         # Unless it can be sent now it is as good as lost.
-        self._finished[job] = (ack, self._heard_at or 0.0 if self._live else _NEVER)
+        self._finished[job] = (ack, self._now if self._presence.live else _NEVER)
         if len(self._finished) > REMEMBERED:
             del self._finished[next(iter(self._finished))]
 
@@ -293,9 +259,10 @@ class Exchange:
 
     def receive(self, now: float, message: Any, frame: p.Buffer | None) -> None:
         """Take one message of the broker."""
-        if not self._connected:
+        if not self._presence.connected:
             return
-        self._heard_at = now
+        self._now = now
+        self._presence.heard(now)
         if isinstance(message, p.Event):
             custody = self._jobs.get(message.job)
             if custody is not None:
@@ -303,8 +270,13 @@ class Exchange:
             elif isinstance(message, p.TERMINAL) and message.job in self._finished:
                 ack, _ = self._finished[message.job]
                 self._desk.out.append((ack, None))
-        else:
-            self._handlers[type(message)](now, message, frame)
+        elif (handler := self._handlers.get(type(message))) is not None:
+            handler(now, message)
+        elif (custody := self._jobs.get(message.job)) is not None:
+            if isinstance(message, p.Chunk):
+                custody.chunk(now, message, frame)
+            else:
+                self._job_handlers[type(message)](custody, now, message)
         self._ack_soon(now)
 
     def _ack_soon(self, now: float) -> None:
@@ -312,73 +284,34 @@ class Exchange:
             self._ack_at = now + ACK_DELAY
             self._wake(self._ack_at)
 
-    def _on_welcome(self, now: float, message: p.Welcome, _: p.Buffer | None) -> None:
-        renewed = self._renewing and self._live and message.epoch == self._epoch
-        self._renewing = False
-        self._renew_at = now + message.expires_in / 2
-        self._beat_at = now + p.HEARTBEAT
-        self._wake(min(self._beat_at, self._renew_at))
-        if renewed:
-            self._unchanged = set(self._servers)
-            return
-        self._unchanged.clear()
-        self._epoch = message.epoch
-        if not self._live:
-            self._live = True
-            self._desk.notes.append(n.Contact(connected=True, silence=0.0))
-        # What it knows of the servers follows; until then, nothing is known.
-        for scope in self._servers or [""]:
-            self._servers[scope] = Server(p.ServerState(state="absent", session=scope), now)
-        for job, (ack, sent) in self._finished.items():
-            if sent > now - _REACK:
-                self._desk.out.append((ack, None))
-                if sent == _NEVER:
-                    self._finished[job] = (ack, now)
+    def _on_welcome(self, now: float, message: p.Welcome) -> None:
+        if self._presence.welcome(now, message):
+            self._roster.forget(now)
+            for job, (ack, sent) in self._finished.items():
+                if sent > now - _REACK:
+                    self._desk.out.append((ack, None))
+                    self._finished[job] = (ack, min(sent, now))
+        else:
+            self._roster.expect_repetition()
+        self._wake(self._presence.deadline(now))
 
-    def _on_refused(self, _now: float, message: p.Refused, _: p.Buffer | None) -> None:
-        self._live = False
-        self._connected = False
-        self._desk.notes.append(n.Denied(message.code, message.message))
-
-    def _on_resync(self, now: float, _message: p.Resync, _: p.Buffer | None) -> None:
-        if self._live:
-            self._live = False
-            self._hello(now)
-        elif now - self._hello_at > SCAN:
-            self._hello(now)
-
-    def _on_heartbeat(self, now: float, message: p.Heartbeat, _: p.Buffer | None) -> None:
-        if self._live and message.epoch != self._epoch:
-            self._live = False
-            self._hello(now)
-
-    def _on_server(self, now: float, message: p.ServerState, _: p.Buffer | None) -> None:
+    def _on_server(self, now: float, message: p.ServerState) -> None:
         scope = message.session
-        before = self._servers.get(scope)
-        server = Server(message, now)
-        if before is not None and not before.ready and message.state != "ready":
-            server.since = before.since
-        server.local = server.ready and self._can_share(message)
-        self._servers[scope] = server
+        server, registered = self._roster.update(now, message)
         self._desk.notes.append(n.ServerChanged(message))
         if message.state == "lost":
             self._lose(scope, "its server was lost", journal=message.journal)
-        elif server.ready:
-            same = before is not None and before.state == message
-            if not (same and scope in self._unchanged):
-                self._meet(now, scope, server)
-        self._unchanged.discard(scope)
-
-    def _meet(self, now: float, scope: str, server: Server) -> None:
-        for custody in list(self._jobs.values()):
-            if custody.journal or custody.phase is Phase.WRITING:
-                if custody.scope == scope:
+        elif registered:
+            for custody in self._jobs.values():
+                if custody.scope == scope and custody.phase in (Phase.SENT, Phase.HELD):
                     custody.meet(now, server)
-            elif self.server_for(custody.session) is server:
-                custody.meet(now, server)
-        for message, _ in self._requests.values():
-            if self.server_for(message.session) is server:
-                self._desk.out.append((message, None))
+        for custody in self._jobs.values():
+            self._offer(now, custody)
+
+    def _offer(self, now: float, custody: Custody) -> None:
+        """Send a job that was sent nowhere, if there is a server that takes it."""
+        if custody.phase is Phase.NEW and (server := self._server_for(custody.session)):
+            custody.meet(now, server)
 
     def _lose(self, scope: str, why: str, journal: str = "") -> None:
         for custody in self._jobs.values():
@@ -386,41 +319,16 @@ class Exchange:
             if there and custody.phase in (Phase.SENT, Phase.HELD):
                 custody.lose(why)
 
-    def _on_journaled(self, now: float, message: p.Journaled, _: p.Buffer | None) -> None:
-        if custody := self._jobs.get(message.job):
-            custody.accept(now)
-
-    def _on_nack(self, now: float, message: p.Nack, _: p.Buffer | None) -> None:
-        custody = self._jobs.get(message.job)
-        if custody is None:
-            return
+    def _on_nack(self, custody: Custody, now: float, message: p.Nack) -> None:
         scope = custody.scope
         custody.refuse(message)
-        if custody.phase is not Phase.NEW:
-            return
-        server = self._servers.get(scope)
-        if message.code == "draining" and server is not None and server.ready:
-            state = p.ServerState(state="draining", session=scope, journal=server.state.journal)
-            self._servers[scope] = Server(state, now)
+        if message.code == "draining" and (state := self._roster.draining(now, scope)):
             self._desk.notes.append(n.ServerChanged(state))
-        elif server := self.server_for(custody.session):
-            custody.meet(now, server)
+        self._offer(now, custody)
 
-    def _on_unknown(self, now: float, message: p.Unknown, _: p.Buffer | None) -> None:
-        if custody := self._jobs.get(message.job):
-            custody.unknown(now, message.journal)
-
-    def _on_list(self, _now: float, message: p.JobList, _: p.Buffer | None) -> None:
+    def _on_list(self, _now: float, message: p.JobList) -> None:
         if self._requests.pop(message.request, None):
             self._desk.notes.append(n.Listed(message.request, message.jobs))
-
-    def _on_chunk(self, now: float, message: p.Chunk, frame: p.Buffer | None) -> None:
-        if custody := self._jobs.get(message.job):
-            custody.chunk(now, message, frame)
-
-    def _on_chunk_ack(self, now: float, message: p.ChunkAck, _: p.Buffer | None) -> None:
-        if custody := self._jobs.get(message.job):
-            custody.pull(now, message)
 
     # ------------------------------------------------------------------------------- time
 
@@ -429,85 +337,60 @@ class Exchange:
 
     def tick(self, now: float) -> float:
         """Do what is due; return when to be called again, at the latest."""
+        self._now = now
         late = now - self.deadline
         if late > p.HEARTBEAT:
-            self._excuse(late)
-        if self._live and now >= self._beat_at:
+            # This process slept (stopped, or something held the interpreter); the others did
+            # not fall silent.
+            self._presence.excuse(late)
+            self._roster.excuse(late)
+        if self._presence.tick(now):
             self._desk.out.append((p.Heartbeat(), None))
-            self._beat_at = now + p.HEARTBEAT
-        if self._connected and not self._live and now >= self._hello_at + HELLO_AGAIN:
-            self._hello(now)
-        if self._live and now >= self._renew_at:
-            self._renew_at = now + p.SUSPECT
-            self._desk.notes.append(n.NeedTicket())
-        self._watch(now)
+        self._give_up(now)
         if now >= self._ack_at:
             self._flush()
         if now >= self._scan_at:
             self._scan(now)
-        self.deadline = min(self._deadlines(now))
+        if self._presence.live:
+            for message, due in list(self._requests.values()):
+                if now >= due:
+                    self._requests[message.request] = (message, now + LIST_AGAIN)
+                    self._desk.out.append((message, None))
+        lists = (due for _, due in self._requests.values() if self._presence.live)
+        self.deadline = min(
+            self._presence.deadline(now), self._scan_at, self._ack_at, min(lists, default=_NEVER)
+        )
         return self.deadline
 
-    def _deadlines(self, now: float) -> Iterable[float]:
-        yield min(self._scan_at, self._ack_at)
-        if self._connected and not self._live:
-            yield self._hello_at + HELLO_AGAIN
-        elif self._live:
-            yield min(self._beat_at, self._renew_at)
-            yield from (due for _, due in self._requests.values())
-        if self._heard_at is not None and self.silence(now) >= p.SUSPECT:
-            yield now + SCAN
-        yield now + p.HEARTBEAT
-
-    def _excuse(self, late: float) -> None:
-        # This process slept (stopped, or something held the interpreter); the others did not
-        # fall silent.
-        if self._heard_at is not None:
-            self._heard_at += late
-        for server in self._servers.values():
-            server.since += late
-
-    def _watch(self, now: float) -> None:
-        """Look at how long broker and servers have been away."""
-        silence = self.silence(now)
-        if silence >= p.SUSPECT:
-            self._desk.notes.append(n.Contact(connected=False, silence=silence))
-            if self._connected and now >= self._hello_at + p.HEARTBEAT:
-                self._live = False
-                self._hello(now)
+    def _give_up(self, now: float) -> None:
+        """End the jobs that have waited for too long for the broker, or for a server."""
+        silence = self._presence.silence(now)
         if silence >= self._lost_after:
             self.end_all("R07", f"The broker has not answered for {silence:.0f} seconds.")
-        if not self._live:
+        if not self._presence.live:
             return
-        for scope, server in list(self._servers.items()):
+        for server in self._roster:
             if not server.ready and now - server.since >= self._lost_after:
-                if server.state.state != "draining":
+                scope = server.state.session
+                if not server.reachable:
                     self._lose(scope, "its server did not come back")
-                self._starve(now, scope)
-        for message, due in list(self._requests.values()):
-            if now >= due:
-                self._requests[message.request] = (message, now + HELLO_AGAIN)
-                self._desk.out.append((message, None))
+                self._starve(scope, now - server.since)
 
-    def _starve(self, now: float, scope: str) -> None:
+    def _starve(self, scope: str, away: float) -> None:
         for custody in self._jobs.values():
             meant = not scope or custody.session == scope
-            if meant and custody.phase is Phase.NEW and not self.server_for(custody.session):
-                away = now - self._servers[scope].since
+            if meant and custody.phase is Phase.NEW and not self._server_for(custody.session):
                 custody.reject("R06", f"No server has been ready for {away:.0f} seconds.")
 
     def _scan(self, now: float) -> None:
         self._scan_at = now + SCAN if self._jobs else _NEVER
         self._ack_soon(now)
-        if not self._live:
+        if not self._presence.live:
             return
-        touched = self._desk.touched
-        for custody in list(self._jobs.values()):
+        for custody in self._jobs.values():
             if custody.reception.owes_ack and not custody.mute:
-                touched[custody.job] = None
-            if custody.due <= now and self._bound_server(custody):
-                custody.probe(now)
-
-    def _bound_server(self, custody: Custody) -> bool:
-        server = self._servers.get(custody.scope)
-        return server is not None and server.state.state in ("ready", "draining")
+                self._desk.touched[custody.job] = None
+            if custody.due <= now:
+                server = self._roster.get(custody.scope)
+                if server is not None and server.reachable:
+                    custody.probe(now)

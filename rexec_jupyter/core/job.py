@@ -74,7 +74,7 @@ class Job(Future[T]):
         self._cancelling = False
         self._reader: OutputReader | None = None
         self._log: Log | None = None
-        self._inbox: list[Happening] = []
+        self._inbox: list[Happening] | None = None
         self._inbox_bytes = 0
         self._outcome: n.Ended | n.Rejected | None = None
         self._value: Any = _UNDECODED
@@ -253,7 +253,7 @@ class Job(Future[T]):
 
     def _drain(self) -> list[Happening]:
         with self._condition:
-            happenings, self._inbox = self._inbox, []
+            happenings, self._inbox = self._inbox or [], None
             nbytes, self._inbox_bytes = self._inbox_bytes, 0
         if nbytes:
             self._link.call(Exchange.consumed, self.id, nbytes)
@@ -316,6 +316,7 @@ class Job(Future[T]):
 
     def _post(self, happening: Happening, size: int) -> None:
         with self._condition:
+            self._inbox = self._inbox or []
             self._inbox.append(happening)
             self._inbox_bytes += size
             self._condition.notify_all()

@@ -113,10 +113,10 @@ class Reception:
         self._gap = 0
         self._gap_seen = 0
         self._insisted = INSISTED if whole else INSISTED - 1
-        # Lists, as they are short or empty for nearly every job.
-        self._held: list[tuple[p.JobEvent, p.Buffer | None]] = []
+        # None for nearly every job: thousands of empty containers keep the collector busy.
+        self._held: list[tuple[p.JobEvent, p.Buffer | None]] | None = None
         self._incoming: IncomingPayload | None = None
-        self._items: list[tuple[int, int]] = []
+        self._items: list[tuple[int, int]] | None = None
         self._stored = 0
         self._taken_items = 0
         self._unacked = 0
@@ -135,6 +135,7 @@ class Reception:
         self._arrived = event.seq
         self._gap_seen = 0
         if self._held or not self._open(event, frame):
+            self._held = self._held or []
             self._held.append((event, frame))
         return True
 
@@ -156,7 +157,7 @@ class Reception:
             event, frame = self._held[0]
             if not self._open(event, frame):
                 return
-            del self._held[0]
+            self._held.pop(0)
 
     def _open(self, event: p.JobEvent, frame: p.Buffer | None) -> bool:
         """Hand one event up; False if it has to wait for its payload."""
@@ -247,7 +248,7 @@ class Reception:
         bool
             False if the value has to be asked for again, to come another way.
         """
-        if not self.reading or self._held[0][0].seq != seq:
+        if not self.reading or not self._held or self._held[0][0].seq != seq:
             return True
         self.reading = False
         if buffer is not None:
@@ -255,11 +256,11 @@ class Reception:
             return True
         self.local = False
         self._arrived = self.seq
-        self._held.clear()
+        self._held = None
         return False
 
     def _arrive(self, buffer: p.Buffer, *, authentic: bool) -> None:
-        event, _ = self._held.pop(0)
+        event = self._held.pop(0)[0] if self._held else None
         if authentic and isinstance(event, _VALUED):
             self._deliver(event, split(buffer, event.payload.sizes))
             self._advance()
@@ -269,6 +270,7 @@ class Reception:
     def _deliver(self, event: _Valued, parts: n.Parts | None) -> None:
         self.seq = event.seq
         if isinstance(event, p.Item):
+            self._items = self._items or []
             self._items.append((event.seq, event.payload.nbytes))
             self._stored += event.payload.nbytes
             self._desk.notes.append(n.Yielded(self._job, event.seq, parts or []))
@@ -286,8 +288,7 @@ class Reception:
 
     def drop(self) -> None:
         """Let go of what is under way: the job ended."""
-        self._incoming = None
-        self._held.clear()
+        self._incoming = self._held = None
 
     # ----------------------------------------------------------------- the owner's side
 

@@ -6,13 +6,13 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
-from typing import cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
+from rexec_jupyter.core.mailbox import Mailbox
 from rexec_jupyter.core.trust import KeyPair
 
 _BATCH = 64
@@ -85,10 +85,12 @@ class Wire:
             (zmq.RECONNECT_IVL_MAX, 10_000),
         ):
             self._socket.setsockopt(option, value)
+        self._mailbox = Mailbox(self._socket)
         self._monitor = self._socket.get_monitor_socket(_WATCHED)
+        self._news = Mailbox(self._monitor)
         self._socket.connect(address.endpoint)
         self._loop.add_reader(self._monitor.fileno(), self._watch)
-        self._loop.add_reader(self._socket.fileno(), self._pump)
+        self._loop.add_reader(self._socket.fileno(), self._arrived)
         self._watch()
 
     def close(self, linger: float = 0.0) -> None:
@@ -109,36 +111,38 @@ class Wire:
             return
         try:
             while envelopes:
-                self._socket.send_multipart(envelopes[0], zmq.NOBLOCK)
+                self._mailbox.send(envelopes[0])
                 envelopes.popleft()
         except zmq.Again:
             pass
-        # The descriptor tells changes only, and sending may have swallowed one.
-        if _readable(self._socket):
-            self._pump_soon()
+        self._pump_soon()
 
     def _pump_soon(self) -> None:
-        if not self._again:
+        if not self._again and not self._closed and self._mailbox.pending:
             self._again = True
             self._loop.call_soon(self._pump)
+
+    def _arrived(self) -> None:
+        self._mailbox.arrived()
+        if not self._again:
+            self._pump()
 
     def _pump(self) -> None:
         self._again = False
         if self._closed:
             return
-        try:
-            for _ in range(_BATCH):
-                self._on_message(cast("list[p.Buffer]", self._socket.recv_multipart(zmq.NOBLOCK)))
-            self._pump_soon()
-        except zmq.Again:
-            pass
+        for _ in range(_BATCH):
+            envelope = self._mailbox.receive()
+            if envelope is None:
+                break
+            self._on_message(envelope)
         self._on_writable()
-        if _readable(self._socket):
-            self._pump_soon()
+        self._pump_soon()
 
     def _watch(self) -> None:
-        while _readable(self._monitor):
-            happened = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+        self._news.arrived()
+        while not self._closed and (message := self._news.receive()):
+            happened = parse_monitor_message([bytes(frame) for frame in message])
             self._on_event(happened["event"])
 
     def _on_event(self, event: int) -> None:
@@ -158,7 +162,3 @@ class Wire:
             self._refusals += 1
             if self._refusals >= _REFUSALS:
                 self._on_refused("it breaks off the handshake")
-
-
-def _readable(socket: zmq.Socket[bytes]) -> bool:
-    return not socket.closed and bool(cast("int", socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -169,6 +169,7 @@ class LocalBackend:
             paths = Paths(runtime_directory())
             paths.check_lengths()
             if self._connection is None or self._connection.closed:
+                await self.close()
                 self._connection = await Connection.open(paths.socket)
             if self._connection is not None:
                 try:
@@ -269,7 +270,7 @@ def _seconds(variable: str, default: float) -> float:
         seconds = default if not text else float(text)
     except ValueError:
         seconds = -1.0
-    if seconds < 0:
+    if not 0 <= seconds < float("inf"):
         raise NotConfiguredError(f"{variable}={text!r} is not a number of seconds.")
     return seconds
 

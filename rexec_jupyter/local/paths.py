@@ -135,14 +135,18 @@ class Paths:
 
         It is in memory if possible. Its name is short, because sockets lie in it and below it.
         """
-        name = blake2b(os.fsencode(self.root), digest_size=4).hexdigest()
-        in_memory = _SHARED_MEMORY / f"rexec-{os.getuid()}-{name}"
         on_disk = self.root / "handoff"
         # A container often has 64 MB of shared memory: too little for large values.
-        if not on_disk.exists() and (in_memory.exists() or _free_memory() >= _LARGE_VALUES):
+        if not on_disk.exists() and (self.in_memory.exists() or _free_memory() >= _LARGE_VALUES):
             with contextlib.suppress(UnsafeDirectoryError):  # somebody else took the name
-                return private_directory(in_memory)
+                return private_directory(self.in_memory)
         return private_directory(on_disk)
+
+    @property
+    def in_memory(self) -> Path:
+        """Where `handoff` is if it can be in memory."""
+        name = blake2b(os.fsencode(self.root), digest_size=4).hexdigest()
+        return _SHARED_MEMORY / f"rexec-{os.getuid()}-{name}"
 
     def check_lengths(self) -> None:
         """Refuse a directory so deep that sockets in it could not have a name.

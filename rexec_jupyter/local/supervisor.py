@@ -265,7 +265,7 @@ class Supervisor:
             case {"ask": "address"}:
                 self._waiting.append(user)
                 self._answer_waiting()
-            case {"ask": "ticket", "key": str(key)} if self._was_ready:
+            case {"ask": "ticket", "key": str(key)} if len(key) == 40 and self._was_ready:
                 ticket, seconds = self._deployment.ticket(key)
                 user.tell({"ticket": ticket, "expires_in": seconds})
             case {"ask": "status"}:

@@ -115,7 +115,7 @@ class CellRunner:
     def _read(self, source: str, first_line: int) -> CellNames:
         """Check the syntax and return what the code does with names."""
         shell = self._shell
-        name = f"Cell In[{shell.execution_count}]"
+        name = f"Cell In[{shell.displayhook.prompt_count}]"
         try:
             transformed = shell.transform_cell(source)
         except SyntaxError as error:
@@ -136,7 +136,8 @@ class CellRunner:
 
     def _run(self, source: str, names: CellNames, options: CellOptions, *, is_line: bool) -> Any:
         name = options.session or self.session
-        status = st.StatusLine(self._surface(quiet=options.quiet or is_line), name)
+        surface = self._surface(quiet=options.quiet or is_line)
+        status = st.StatusLine(surface, name, always=not options.block)
         ledger = self.ledgers.setdefault(name, Ledger())
         try:
             sent = self._choose(names, ledger, options)
@@ -153,7 +154,7 @@ class CellRunner:
         except KeyboardInterrupt as error:
             raise tracebacks.brief(error, self._shell) from None
         ledger.submitted(names, sent)
-        number = self._shell.execution_count
+        number = self._shell.displayhook.prompt_count
         ledger.cells.append(number)
         if ledger.lost:
             ledger.lost = False

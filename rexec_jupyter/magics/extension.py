@@ -12,6 +12,15 @@ from rexec_jupyter.magics.cell import CellRunner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+_MANAGE = """\
+Tell how things stand; starts nothing.
+
+%rexec           the backend, this notebook's sessions and what runs there
+%rexec status    the same
+
+To run a cell there, write %%rexec on top of it; for one line there is %rx.
+"""
+
 _loaded: RexecMagics | None = None
 
 
@@ -53,14 +62,11 @@ class RexecMagics:
     run_cell.__doc__ = options.usage()
 
     def manage(self, arguments: str) -> Any:
-        """Tell how things stand; starts nothing.
-
-        %rexec           the backend, this notebook's sessions and what runs there
-        %rexec status    the same
-
-        To run a cell there, write %%rexec on top of it; for one line there is %rx.
-        """
+        """Tell how things stand; starts nothing."""
         return line.run(self.runner, arguments)
+
+    # The inspector of a notebook shows it for %%rexec too.
+    manage.__doc__ = f"{_MANAGE}\n{options.usage()}"
 
     @no_var_expand
     @output_can_be_silenced

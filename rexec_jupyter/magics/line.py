@@ -62,9 +62,9 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        text = f"<div>{html.escape(self.headline)}</div>"
+        text = f'<div style="padding-left: 8px">{html.escape(self.headline)}</div>'
         if self.sessions:
-            text += _table(("session", ""), list(self.sessions.items()))
+            text += _table(("session", "state"), list(self.sessions.items()))
         if self.jobs:
             text += _table(("job", "session", "state", "for", "cell"), self._job_rows())
         return text

@@ -30,6 +30,10 @@ WAIT = 0.1
 """Seconds between two looks at the stop button."""
 GRACE = 5.0
 """Seconds that remote code has to react to it."""
+# A cell that has ended by then needs no room for a status line.
+_PATIENCE = 0.15
+# Each flush is a message to the frontend, and Jupyter drops them above 1000 a second.
+_FLUSH_PAUSE = 0.05
 
 _PHASES: dict[str, Phase] = {
     "queued": "waiting",
@@ -61,27 +65,53 @@ class Screen:
         self._session = session
         self.result: Display | None = None
         """What stands for the value of the cell's last expression."""
+        self._held: list[Happening] = []
+        self._unflushed = False
+        self._next_flush = 0.0
 
     def show(self, happenings: Sequence[Happening]) -> None:
-        """Show a batch in order."""
-        for happening in happenings:
+        """Show a batch in order; an empty one sends what was held back."""
+        self._held += happenings
+        if self._status.elapsed < _PATIENCE:
+            return
+        self._show_held()
+        if self._unflushed and time.monotonic() >= self._next_flush:
+            self.flush()
+
+    def finish(self) -> None:
+        """Show the rest, at once."""
+        self._show_held(quick=self._status.elapsed < _PATIENCE)
+        self.flush()
+
+    def _show_held(self, *, quick: bool = False) -> None:
+        held, self._held = self._held, []
+        for happening in held:
             match happening:
                 case StateChange():
                     self._state(happening)
                 case Display(kind="result"):
                     self.result = happening
-                case TextOutput(stream, text):
-                    self._status.aside()
-                    (sys.stdout if stream == "stdout" else sys.stderr).write(text)
-                case Display():
-                    self._status.aside()
-                    self._publish(happening)
                 case ClearOutput(wait):
                     clear_output(wait=wait)
                     self._status.cleared()
-        if happenings:
-            sys.stdout.flush()
-            sys.stderr.flush()
+                case TextOutput() | Display():
+                    if not quick:
+                        self._status.aside()
+                    self._output(happening)
+        self._unflushed = self._unflushed or bool(held)
+
+    def _output(self, happening: TextOutput | Display) -> None:
+        if isinstance(happening, Display):
+            self._publish(happening)
+        else:
+            (sys.stdout if happening.stream == "stdout" else sys.stderr).write(happening.text)
+
+    def flush(self) -> None:
+        """Send what was written to the frontend."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._unflushed = False
+        self._next_flush = time.monotonic() + _FLUSH_PAUSE
 
     def _state(self, change: StateChange) -> None:
         phase = _PHASES.get(change.state)
@@ -152,3 +182,4 @@ def follow(
             status.enter("stopping", "press stop again to stop waiting", at_once=True)
         if stops.count > 1 or (deadline is not None and clock() > deadline):
             raise DetachedError
+    screen.finish()

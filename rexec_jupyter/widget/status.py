@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 PATIENCE = 1.0
 """Seconds after which the line appears; quick cells stay clean."""
+DISPLAY_ID = "rexec-status-"
+"""How the display ids of status lines begin."""
 _BEAT = 1.0
 
 Phase = Literal["starting", "waiting", "running", "reconnecting", "stopping"]
@@ -25,7 +27,7 @@ _COLOURS = {
 _STYLE = (
     "color: var(--jp-ui-font-color2, #616161); "
     "font-family: var(--jp-ui-font-family, sans-serif); "
-    "font-size: var(--jp-ui-font-size1, 13px); padding: 2px 0"
+    "font-size: var(--jp-ui-font-size1, 13px); padding: 2px 8px"
 )
 
 
@@ -104,6 +106,8 @@ class Nowhere:
 class Notebook:
     """Shows the line as an output of the cell, updated in place.
 
+    It stands above all other output: in its midst it would tear text and progress bars apart.
+
     Parameters
     ----------
     publish
@@ -112,17 +116,19 @@ class Notebook:
 
     def __init__(self, publish: Callable[..., Any]) -> None:
         self._publish = publish
-        self._transient = {"display_id": f"rexec-status-{uuid.uuid4().hex}"}
+        self._transient = {"display_id": f"{DISPLAY_ID}{uuid.uuid4().hex}"}
+        self._data: dict[str, str] = {}
         self._there = False
 
     def show(self, line: Line) -> None:
         """Show the line in place of the one before."""
-        data = {"text/html": line.markup(), "text/plain": line.text()}
-        self._publish(data=data, metadata={}, transient=self._transient, update=self._there)
-        self._there = True
+        self._data = {"text/html": line.markup(), "text/plain": line.text()}
+        self._put()
 
     def aside(self) -> None:
-        """Do nothing: outputs do not collide here."""
+        """Keep the place above the output that is about to be written."""
+        if not self._there:
+            self._put()  # without data no frontend shows anything
 
     def cleared(self) -> None:
         """Show the line anew next time."""
@@ -130,28 +136,38 @@ class Notebook:
 
     settle = show
 
+    def _put(self) -> None:
+        self._publish(data=self._data, metadata={}, transient=self._transient, update=self._there)
+        self._there = True
+
 
 class Terminal:
     """Shows the line at the bottom of a terminal, through stderr."""
 
+    def __init__(self) -> None:
+        self._there = False
+
     def show(self, line: Line) -> None:
         """Show the line in place of the one before."""
-        self._write(f"\r\x1b[2K{line.text()}")
+        self._write(line.text())
+        self._there = True
 
     def aside(self) -> None:
         """Wipe the line; it comes back with the next beat."""
-        self._write("\r\x1b[2K")
+        if self._there:
+            self._write("")
+            self._there = False
 
     def cleared(self) -> None:
         """Do nothing: nothing is cleared here."""
 
     def settle(self, line: Line) -> None:
         """Show the last line, which stays."""
-        self._write(f"\r\x1b[2K{line.text()}\n")
+        self._write(f"{line.text()}\n")
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stderr.write(text)
+        sys.stderr.write(f"\r\x1b[2K{text}")
         sys.stderr.flush()
 
 
@@ -167,11 +183,14 @@ class StatusLine:
         Name of the session.
     clock
         Gives monotonic seconds.
+    always
+        Show it from the start, however quick the cell is.
     """
 
     surface: Surface
     session: str
     clock: Callable[[], float] = time.monotonic
+    always: bool = False
     phase: Phase = "starting"
     detail: str = ""
     notes: list[str] = field(default_factory=list)
@@ -181,7 +200,7 @@ class StatusLine:
 
     def __post_init__(self) -> None:
         self._began = self.clock()
-        self._next = self._began + PATIENCE
+        self._next = self._began + (0.0 if self.always else PATIENCE)
 
     @property
     def elapsed(self) -> float:
@@ -207,8 +226,7 @@ class StatusLine:
 
     def aside(self) -> None:
         """Make room for other output."""
-        if self._shown:
-            self.surface.aside()
+        self.surface.aside()
 
     def cleared(self) -> None:
         """Know that the cell's output was cleared."""
@@ -217,7 +235,7 @@ class StatusLine:
     def end(self, ending: Ending, facts: Sequence[str] = ()) -> None:
         """Show how it ended. A quick cell about which there is nothing to say shows nothing."""
         took = self.elapsed
-        notable = ending == "detached" or (facts and ending == "done") or self.notes
+        notable = self.always or ending == "detached" or (facts and ending == "done") or self.notes
         if not (self._shown or notable or took >= PATIENCE):
             return
         told = (*facts, *self.notes)

@@ -27,7 +27,7 @@ from rexec_jupyter.core.carrier import read_segment, write_segment
 from rexec_jupyter.core.trust import new_id, payload_digest
 from rexec_server import handoff as h
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 TERMINAL = (h.Returned, h.Raised, h.Interrupted, h.CellGone)
 
 
@@ -67,9 +67,7 @@ class Agent:
         self._listener.bind(str(handoff / h.SOCKET))
         self._listener.listen()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(
-            self._woken, selectors.EVENT_READ, lambda: self._woken.recv(1)
-        )
+        self._selector.register(self._woken, selectors.EVENT_READ, lambda: self._woken.recv(1))
         self._closing = False
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -249,9 +247,9 @@ class Agent:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(DEADLINE)
-            except subprocess.TimeoutExpired:
+            finally:
                 self.process.kill()
-                raise
+                self.disconnect()
         self.disconnect()
 
     def disconnect(self) -> None:

@@ -10,13 +10,13 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core import trust
 from rexec_server.agent.job import Limits
 from rexec_server.agent.journal import DiskJournal, JournalBusyError
 from rexec_server.agent.records import Begun, StorageFullError
 from rexec_server.agent.spool import DiskSpool
-
-from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core import trust
 from tests.protocol.agents import Agent
 
 SEGMENT = 16 * 1024

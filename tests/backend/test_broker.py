@@ -11,8 +11,8 @@ import threading
 
 import psutil
 import pytest
-from rexec_broker.broker import Broker, Settings
 
+from rexec_broker.broker import Broker, Settings
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.credentials import SigningKey

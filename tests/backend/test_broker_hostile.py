@@ -10,8 +10,8 @@ import threading
 import psutil
 import pytest
 import zmq
-from rexec_broker.limits import Limits
 
+from rexec_broker.limits import Limits
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.credentials import SigningKey

@@ -107,7 +107,9 @@ def test_what_happens_to_a_job_can_be_followed(client):
         seen += happenings
     states = [each.state for each in seen if isinstance(each, StateChange)]
     assert states == ["queued", "running", "done"]
-    assert TextOutput("stdout", "hello\n") in seen
+    texts = [each for each in seen if isinstance(each, TextOutput)]
+    assert {each.stream for each in texts} == {"stdout"}
+    assert "".join(each.text for each in texts) == "hello\n"
     assert job.take() is None
 
 

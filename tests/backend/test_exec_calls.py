@@ -210,10 +210,10 @@ def test_a_result_that_cannot_be_pickled_is_refused_and_stays(agent):
 
 
 def test_input_is_refused_with_a_way_out(agent):
-    error = agent.error(agent.call(lambda: input("name? ")))
+    error = agent.error(agent.call(input, "name? "))
     assert isinstance(error, EOFError)
     assert "pass the answer as a variable" in str(error)
-    assert agent.run(lambda: sys.stdin.read()) == ""
+    assert agent.run(lambda: sys.stdin.read(1)) == ""
 
 
 def test_a_coroutine_function_is_awaited(agent):

@@ -242,7 +242,7 @@ def test_input_is_refused_with_a_way_out(agent):
         "import asyncio; print('on'); await asyncio.sleep(1000)",
         "import asyncio, time; await asyncio.sleep(0); print('on'); time.sleep(1000)",
         "!echo on; sleep 1000",
-        "import os; print('on'); os.system('sleep 1000'); time.sleep(1000)",
+        "import os, time\nprint('on')\nos.system('sleep 1000')\nprint('off')\ntime.sleep(1000)",
         "from IPython.display import display\nprint('on')\nwhile True: display(1)",
     ],
     ids=["sleep", "loop", "await", "sleep in async", "shell", "system", "displays"],
@@ -251,7 +251,8 @@ def test_an_interrupt_ends_a_cell_wherever_it_is(agent, source):
     job = agent.cell(source)
     agent.wait(lambda: agent.shown(job)[:1], "the start")
     agent.tell(h.InterruptJob(job=job, session="default"))
-    if "os.system" in source:  # one for the child, as in a terminal
+    if "os.system" in source:  # that one was for the child, as in a terminal
+        agent.wait(lambda: "off" in str(agent.shown(job)), "the end of the child")
         agent.tell(h.InterruptJob(job=job, session="default"))
     answer = agent.answer(job)
     # IPython ends the command of a line with ``!``, and the cell goes on.
@@ -338,9 +339,7 @@ def test_a_cell_whose_kernel_still_starts_can_be_withdrawn(agent):
 
 def test_a_damaged_cell_is_refused(agent):
     job = new_id()
-    message = h.RunCell(
-        job=job, session="default", where=h.Where([3]), digest=bytes(32), nbytes=3
-    )
+    message = h.RunCell(job=job, session="default", where=h.Where([3]), digest=bytes(32), nbytes=3)
     agent.tell(message, b"\xffno")
     answer = agent.answer(job)
     assert answer.code == "R10"

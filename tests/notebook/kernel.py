@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import re
 import time
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_client.manager import KernelManager
+
+from rexec_jupyter.widget.status import DISPLAY_ID
 
 SECONDS = 15.0
 _SHOWN = ("stream", "display_data", "update_display_data", "execute_result", "error")
@@ -23,12 +26,19 @@ class Cell:
     kernel: Kernel
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     ended: bool = False
+    number: int = 0
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [content for shown, content in self.messages if shown == kind]
 
     def stream(self, name: str) -> str:
-        return "".join(c["text"] for c in self.of("stream") if c["name"] == name)
+        return _plain("".join(c["text"] for c in self.of("stream") if c["name"] == name))
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of output in order; text that follows text of the same stream is one."""
+        kinds = (content.get("name", kind) for kind, content in self.messages)
+        return [kind for kind, _ in itertools.groupby(kinds)]
 
     @property
     def stdout(self) -> str:
@@ -56,7 +66,8 @@ class Cell:
     def status(self) -> list[str]:
         """What the status line said, first to last."""
         shown = (c for k, c in self.messages if k in ("display_data", "update_display_data"))
-        return [content["data"]["text/plain"] for content in shown if _is_status(content)]
+        lines = (c["data"].get("text/plain") for c in shown if _is_status(c))
+        return [line for line in lines if line]
 
     @property
     def error(self) -> str:
@@ -66,9 +77,7 @@ class Cell:
 
     @property
     def traceback(self) -> str:
-        """The traceback as it is read, without colours."""
-        lines = (line for error in self.of("error") for line in error["traceback"])
-        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
+        return _plain("\n".join(line for e in self.of("error") for line in e["traceback"]))
 
     def wait(self, timeout: float = SECONDS) -> Cell:
         """Wait until it ended."""
@@ -83,8 +92,12 @@ class Cell:
         self.kernel.read_until(lambda: text in " ".join(self.status[-1:]), timeout, self)
 
 
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
 def _is_status(content: dict[str, Any]) -> bool:
-    return "rexec-status" in content["data"].get("text/html", "")
+    return content["transient"].get("display_id", "").startswith(DISPLAY_ID)
 
 
 class Kernel:
@@ -132,6 +145,8 @@ class Kernel:
             return
         if kind in _SHOWN:
             self.cells[parent].messages.append((kind, content))
+        elif kind == "execute_input":
+            self.cells[parent].number = content["execution_count"]
         elif kind == "status" and content["execution_state"] == "idle":
             self.cells[parent].ended = True
 

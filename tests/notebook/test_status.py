@@ -106,6 +106,20 @@ def test_in_the_notebook_one_output_is_updated_until_the_output_is_cleared():
     assert published[0]["data"]["text/plain"] == "✓ default"
 
 
+def test_in_the_notebook_the_line_stands_above_the_output():
+    published = []
+    surface = Notebook(lambda **message: published.append((message["update"], message["data"])))
+    line = Line("✓", "default", ())
+    shown = {"text/html": line.markup(), "text/plain": line.text()}
+    surface.aside()
+    surface.aside()
+    surface.show(line)
+    assert published == [(False, {}), (True, shown)]
+    surface.cleared()
+    surface.aside()
+    assert published[2:] == [(False, shown)]
+
+
 def test_times_and_sizes_are_written_as_people_do():
     assert [duration(s) for s in (0.04, 42.71, 99.96, 3723)] == [
         "0.0 s",

@@ -11,7 +11,7 @@ PLAIN = ["Cell In[3], line 2", "----> 2 f()", ""]
 COLOURED = "\x1b[36mCell\x1b[39m\x1b[36m \x1b[39m\x1b[32mIn[3]\x1b[39m\x1b[32m, line 2\x1b[39m"
 EARLIER = ["Cell In[1], line 1", "----> 1 g()"]
 SENT = [
-    "\x1b[36mFile \x1b[39m\x1b[32m<dynamic-code>:3\x1b[39m, in \x1b[36mdivide\x1b[39m\x1b[34m(a, b)",
+    "\x1b[36mFile \x1b[39m\x1b[32m<dynamic-code>:3\x1b[39m, in \x1b[36mdivide\x1b[39m(a, b)",
     "      1 'Could not get source, probably due dynamically evaluated source code.'",
     "",
 ]

@@ -1,16 +1,16 @@
 """An agent's machine with everything around it played by the test, on a clock of the test's."""
 
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core import trust
 from rexec_server import handoff as h
 from rexec_server.agent.job import Limits
 from rexec_server.agent.machine import AgentMachine, Identity
 from rexec_server.agent.memory import MemoryJournal, MemorySpool
 
-from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core import trust
-
 EPOCH = "e" * 32
 KEY = b"k" * 32
 WORKER = 4711
+MIB = 1024 * 1024
 
 
 def payload(content=b"call", carrier="inline", segment="", sizes=None):
@@ -119,9 +119,9 @@ class Agent:
         message = h.Returned(nbytes=len(content), job=job, result=result, duration=0.5)
         self.machine.from_exec(self.now, pid, message, content)
 
-    def yields(self, job, content=b"item"):
+    def yields(self, job, content=b"item", pid=WORKER):
         result = h.Result(h.Where([len(content)]), trust.payload_digest([content]))
-        self.worker(h.Yielded(nbytes=len(content), job=job, result=result), content)
+        self.worker(h.Yielded(nbytes=len(content), job=job, result=result), content, pid)
 
     def raises(self, job, pid=WORKER, **fields):
         nothing = h.Result(h.Where([0]), trust.payload_digest([b""]))
@@ -157,3 +157,22 @@ class Agent:
 
     def commands(self, *kinds):
         return [m for _, m, _ in self.machine.commands() if not kinds or isinstance(m, kinds)]
+
+
+def texts(parcels, stream="stdout"):
+    return [
+        bytes(frame).decode()
+        for message, frame in parcels
+        if isinstance(message, p.Output) and message.stream == stream
+    ]
+
+
+def big(agent, content, **fields):
+    return agent.submit(payload=payload(content, "chunks"), **fields)
+
+
+def large(agent, nbytes, job, **fields):
+    name = trust.new_id()
+    agent.spool.files[name] = bytearray(bytes(range(256)) * (nbytes // 256))
+    agent.returns(job, file=name, nbytes=nbytes, **fields)
+    return name

@@ -66,6 +66,11 @@ class Side:
         self.sent.clear()
         return [message for message in taken if not kinds or isinstance(message, kinds)]
 
+    def acks(self):
+        """Return, once, the acknowledgements, which may wait a little for each other."""
+        self.wait(0.05)
+        return self.take(p.Ack)
+
     def news(self, *kinds):
         """Return, once, the notices; of the kinds given, if any."""
         taken, self.notes = self.notes, []
@@ -182,7 +187,7 @@ def test_a_job_runs_its_course_and_the_end_is_acknowledged(side):
     assert started.event.incarnation == 3
     assert (printed.event.stream, printed.frame) == ("stdout", b"text")
     assert values.load(ended.parts) == {"x": 1}
-    ack = the(side.take(p.Ack))
+    ack = the(side.acks())
     assert (ack.job, ack.session, ack.seq) == (job, "default", 3)
     assert side.exchange.open_jobs == 0
 
@@ -192,6 +197,17 @@ def test_many_events_of_one_batch_are_acknowledged_once(side):
     content = bytes(64 * 1024)
     side.hear(*(output(job, seq, content) for seq in range(2, 12)))
     assert the(side.take(p.Ack)).seq == 11
+
+
+def test_acknowledgements_of_ends_wait_for_each_other_and_travel_with_whatever_is_sent(side):
+    one, two, three = side.running(), side.running(), side.running()
+    side.hear(done(one, 2))
+    side.hear(done(two, 2))
+    assert not side.take()
+    side.submit()
+    assert [type(message) for message in side.take()] == [p.Submit, p.Ack, p.Ack]
+    side.hear(done(three, 2))
+    assert the(side.acks()).job == three
 
 
 def test_small_output_is_acknowledged_after_a_while(side):
@@ -207,6 +223,14 @@ def test_a_session_with_a_server_of_its_own_uses_that(side):
     side.submit(session="gpu")
     side.submit(session="other")
     assert [message.journal for message in side.take(p.Submit)] == [OTHER, JOURNAL]
+
+
+def test_a_job_whose_own_server_is_deregistered_goes_to_the_common_one(side):
+    side.hear(p.ServerState(state="suspect", session="gpu", journal=OTHER))
+    side.submit(session="gpu")
+    assert not side.take(p.Submit)
+    side.hear(p.ServerState(state="absent", session="gpu"))
+    assert the(side.take(p.Submit)).journal == JOURNAL
 
 
 def test_values_of_several_parts_are_writable(side):
@@ -268,7 +292,7 @@ def test_an_event_says_that_the_job_was_journaled(side):
 def test_the_repeated_end_of_an_ended_job_is_acknowledged_again(side):
     job = side.running()
     side.hear(done(job, 2))
-    side.take()
+    assert side.acks()
     side.news()
     side.hear(done(job, 2))
     assert the(side.take(p.Ack)).seq == 2
@@ -341,7 +365,7 @@ def test_events_of_two_connections_may_cross(side):
 def test_an_acknowledgement_that_may_have_been_lost_is_repeated_after_a_reconnection(side):
     job = side.running()
     side.hear(done(job, 2))
-    side.take()
+    assert side.acks()
     side.do("disconnected")
     side.connect()
     assert the(side.take(p.Ack)).job == job
@@ -353,7 +377,7 @@ def test_what_was_taken_while_away_is_acknowledged_after_the_reconnection(side):
     side.take()
     side.do("disconnected")
     side.do("item_consumed", job, 3)
-    assert not side.take(p.Ack)
+    assert not side.acks()
     side.connect()
     assert the(side.take(p.Ack)).seq == 4
 
@@ -654,7 +678,7 @@ def test_a_value_with_a_wrong_mac_is_never_handed_up(side, kind):
     message, frame = valued(kind, job, 2, Bomb(), key=b"x" * 32)
     side.hear((message, frame))
     assert the(side.news_of_jobs()).code == "forged"
-    assert not side.take(p.Ack)
+    assert not side.acks()
 
 
 def test_a_forged_exception_is_never_handed_up(side):
@@ -922,7 +946,7 @@ def test_a_large_result_of_a_neighbour_comes_as_a_file(neighbour):
     whole = values.join(values.dump(LARGE))
     neighbour.do("segment_read", job, 2, memoryview(whole), authentic=True)
     assert values.load(the(neighbour.news(n.Ended)).parts) == LARGE
-    assert the(neighbour.take(p.Ack)).seq == 2
+    assert the(neighbour.acks()).seq == 2
 
 
 def test_a_file_with_other_content_does_not_verify(neighbour):
@@ -994,7 +1018,7 @@ def test_the_end_of_a_generator_is_acknowledged_after_its_last_item(side):
     assert not [ack for ack in side.take(p.Ack) if ack.seq > 2]
     side.do("item_consumed", job, 3)
     side.do("item_consumed", job, 4)
-    assert side.take(p.Ack)[-1].seq == 5
+    assert side.acks()[-1].seq == 5
 
 
 def test_large_items_are_pulled_only_as_fast_as_they_are_consumed(side):
@@ -1042,15 +1066,18 @@ def test_ended_jobs_leave_bounded_memory(side):
     for _ in range(5000):
         job = side.submit()
         side.hear(p.Journaled(job=job), done(job, 1))
+    assert side.acks()
     assert not side.exchange._jobs
     assert len(side.exchange._finished) <= 4096
     assert not side.exchange._desk.touched
 
 
 def test_closing_says_goodbye(side):
+    job = side.running()
+    side.hear(done(job, 2))
     side.exchange.close()
     side.settle()
-    assert side.take(p.Goodbye)
+    assert [type(message) for message in side.take()] == [p.Ack, p.Goodbye]
 
 
 def test_ending_all_jobs_leaves_none_waiting(side):
@@ -1059,4 +1086,4 @@ def test_ending_all_jobs_leaves_none_waiting(side):
     side.exchange.end_all("R07", "closed")
     side.settle()
     assert [note.code for note in side.news(n.Rejected)] == ["R07", "R07"]
-    assert not side.take(p.Ack)
+    assert not side.acks()

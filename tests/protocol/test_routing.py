@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+
 from rexec_broker.limits import Limits
 from rexec_broker.metrics import Metrics
 from rexec_broker.routing import Port, Router
-
 from rexec_jupyter.core import framing, trust
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.credentials import SigningKey, Verifier

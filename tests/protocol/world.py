@@ -8,15 +8,14 @@ from collections import Counter
 from rexec_broker.limits import Limits
 from rexec_broker.metrics import Metrics
 from rexec_broker.routing import Port, Router
-from rexec_server import handoff as h
-from rexec_server.agent.machine import AgentMachine, Identity
-from rexec_server.agent.memory import MemoryJournal, MemorySpool
-
 from rexec_jupyter.core import framing, trust, values
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.credentials import SigningKey, Verifier
 from rexec_jupyter.core.exchange import Exchange
+from rexec_server import handoff as h
+from rexec_server.agent.machine import AgentMachine, Identity
+from rexec_server.agent.memory import MemoryJournal, MemorySpool
 
 SIGNING = SigningKey.generate()
 VERIFIER = Verifier([SIGNING.public_pem])

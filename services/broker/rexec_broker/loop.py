@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
+import select
 import time
 import traceback
-
-import zmq
+from collections.abc import Callable
 
 from rexec_broker.ports import EncryptedPort, Fate
 from rexec_broker.routing import Port, Router
 
-_WATCH_SECONDS = 0.1
 _QUIET_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
@@ -44,12 +42,15 @@ class Loop:
         self._ports = ports
         self._drain_grace = drain_grace
         self._stop_read, self._stop_write = os.pipe()
-        self._watch_at = 0.0
-        self._poller = zmq.Poller()
-        self._poller.register(self._stop_read, zmq.POLLIN)
+        # ZeroMQ's own poller would ask each socket twice at each wait.
+        self._poll = select.epoll()
+        self._wakers: dict[int, Callable[[], None]] = {self._stop_read: self._stopped}
         for port in ports.values():
-            self._poller.register(port.socket, zmq.POLLIN)
-            self._poller.register(port.monitor, zmq.POLLIN)
+            self._wakers[port.socket.fileno()] = port.mailbox.arrived
+            self._wakers[port.monitor.fileno()] = port.watch
+            port.watch()  # ZeroMQ signals only what comes after somebody looked
+        for descriptor in self._wakers:
+            self._poll.register(descriptor, select.EPOLLIN)
         self.beat = time.monotonic()
         self.draining = False
 
@@ -67,6 +68,7 @@ class Loop:
         """Release what `stop` needs."""
         os.close(self._stop_read)
         os.close(self._stop_write)
+        self._poll.close()
 
     def _drain(self) -> None:
         now = time.monotonic()
@@ -83,18 +85,17 @@ class Loop:
         now = self.beat = time.monotonic()
         busy = False
         for kind, port in self._ports.items():
-            busy |= self._receive(now, kind, port)
-            self._send(now)
+            if self._receive(now, kind, port):
+                busy = True
+                self._send(now)
         deadline = min(self._router.tick(now), until)
         for kind, port in self._ports.items():
-            for peer in port.retry(now):
-                self._router.undeliverable(now, kind, peer)
-            deadline = min(deadline, port.retry_at)
+            if port.congested:
+                for peer in port.retry(now):
+                    self._router.undeliverable(now, kind, peer)
+                deadline = min(deadline, port.retry_at)
         self._send(now)
-        if now >= self._watch_at:
-            self._watch_at = now + _WATCH_SECONDS
-            self._watch()
-        if not busy:
+        if not any(port.mailbox.pending for port in self._ports.values()):
             self._wait(deadline - now)
         return busy
 
@@ -124,14 +125,10 @@ class Loop:
                 elif fate is Fate.CONGESTED:
                     router.congested(now, kind, peer)
 
-    def _watch(self) -> None:
-        for port in self._ports.values():
-            port.watch()
-
     def _wait(self, seconds: float) -> None:
-        ready = dict(self._poller.poll(max(0, math.ceil(seconds * 1000))))
-        if self._stop_read in ready:
-            os.read(self._stop_read, 64)
-            self.draining = True
-        if any(port.monitor in ready for port in self._ports.values()):
-            self._watch()
+        for descriptor, _ in self._poll.poll(max(0.0, seconds)):
+            self._wakers[descriptor]()
+
+    def _stopped(self) -> None:
+        os.read(self._stop_read, 64)
+        self.draining = True

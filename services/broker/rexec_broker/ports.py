@@ -15,17 +15,16 @@ from zmq.utils.monitor import parse_monitor_message
 from rexec_broker.limits import Limits
 from rexec_broker.metrics import Metrics, Traffic
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.mailbox import COPIED, Mailbox
 from rexec_jupyter.core.trust import KeyPair
 
 _QUEUE = 64  # envelopes, each of up to a MiB
 _BURST = 64
-_COPIED = 64 * 1024  # copying a smaller frame is cheaper than keeping ZeroMQ's
 _MAX_ENVELOPE = p.MAX_HEADER + 2 * p.CHUNK
 _OVERHEAD = 256
 _FIRST_RETRY = 0.001
 _LAST_RETRY = 0.05
 _IPV4 = re.compile(r"tcp://\d+\.\d+\.\d+\.\d+:")
-_MORE = zmq.NOBLOCK | zmq.SNDMORE
 
 _HANDSHAKES: dict[int, str] = {
     zmq.Event.HANDSHAKE_SUCCEEDED: "accepted",
@@ -85,6 +84,8 @@ class EncryptedPort:
     ----------
     socket, monitor
         To be polled for input.
+    mailbox
+        Tells whether that may be waited for.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class EncryptedPort:
         self._traffic = traffic
         self._queues: dict[bytes, _Queue] = {}
         self.socket = router_socket(context, keys, domain)
+        self.mailbox = Mailbox(self.socket)
         self.monitor = self.socket.get_monitor_socket(
             zmq.Event.HANDSHAKE_SUCCEEDED
             | zmq.Event.HANDSHAKE_FAILED_AUTH
@@ -137,9 +139,8 @@ class EncryptedPort:
     def arrivals(self) -> Iterator[Arrival]:
         """Yield what has come in, at most as much as leaves the other port its turn."""
         for _ in range(_BURST):
-            try:
-                first = self.socket.recv(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            first = self.mailbox.first()
+            if first is None:
                 return
             frames, nbytes = self._rest(first)
             self._traffic.envelopes_in += 1
@@ -152,17 +153,17 @@ class EncryptedPort:
 
     def _rest(self, first: zmq.Frame) -> tuple[list[Any], int]:
         """Receive the rest of an envelope; one beyond all limits arrives empty."""
-        receive = self.socket.recv
+        receive = self.mailbox.next
         frames: list[Any] = []
         nbytes = 0
         more = first.more
         while more:
-            frame = receive(copy=False)
+            frame = receive()
             more = frame.more
             size = len(frame)
             nbytes += size
             if nbytes <= _MAX_ENVELOPE and len(frames) <= p.MAX_FRAMES + 1:
-                frames.append(frame if frames and size >= _COPIED else frame.bytes)
+                frames.append(frame if frames and size >= COPIED else frame.bytes)
         return (frames if nbytes <= _MAX_ENVELOPE else []), nbytes
 
     def watch(self) -> None:
@@ -225,6 +226,11 @@ class EncryptedPort:
         return gone
 
     @property
+    def congested(self) -> bool:
+        """Whether anything waits for a peer that does not read."""
+        return bool(self._queues)
+
+    @property
     def retry_at(self) -> float:
         """When `retry` has something to do, in monotonic seconds."""
         return min((queue.retry_at for queue in self._queues.values()), default=float("inf"))
@@ -246,9 +252,8 @@ class EncryptedPort:
         queue.nbytes = 0
 
     def _transmit(self, peer: bytes, frames: list[Any]) -> Fate:
-        send = self.socket.send
         try:
-            send(peer, _MORE)
+            self.mailbox.send([peer, *frames])
         except zmq.Again:
             return Fate.WAITING
         except zmq.ZMQError as error:
@@ -256,13 +261,8 @@ class EncryptedPort:
                 raise
             self._metrics.dropped["unreachable"] += 1
             return Fate.GONE
-        nbytes = 0
-        last = len(frames) - 1
-        for index, frame in enumerate(frames):
-            nbytes += len(frame)
-            send(frame, _MORE if index < last else zmq.NOBLOCK)
         self._traffic.envelopes_out += 1
-        self._traffic.bytes_out += nbytes
+        self._traffic.bytes_out += sum(map(len, frames))
         return Fate.SENT
 
 

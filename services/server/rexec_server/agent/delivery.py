@@ -20,6 +20,7 @@ RESEND, RESEND_MOST = 5.0, 60.0
 FORGOTTEN = 30_000
 """Acknowledged jobs of which a late copy of their submission is recognised."""
 
+_MAX_SEQ = 2**53
 _log = logging.getLogger(__name__)
 
 
@@ -205,7 +206,6 @@ class Delivery:
         self._shared.stored -= nbytes
 
     def _release_payload(self, job: Job) -> None:
-        job.payload = None
         if job.file:
             self._shared.spool.remove(job.file)
             job.file = ""
@@ -215,7 +215,7 @@ class Delivery:
 
     def attach(self, now: float, job: Job, seq: int, credit: int, *, local: bool) -> None:
         """Send everything after event `seq`, from now on to whoever asked."""
-        if job.terminal and seq >= job.terminal:
+        if job.terminal and job.terminal <= seq < _MAX_SEQ:
             self._renumber(job, seq)
         if seq < job.acked:
             job.credit_base = job.acked_output  # somebody new: counts from what is left

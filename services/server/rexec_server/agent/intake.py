@@ -11,6 +11,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import payload_digest
 from rexec_server.agent.delivery import job_overhead
 from rexec_server.agent.job import Job, Shared
+from rexec_server.agent.payloads import Payloads
 from rexec_server.agent.records import Accepted, StorageFullError
 
 ACTIVE = 4
@@ -21,7 +22,6 @@ ABANDONED = 300.0
 """Seconds without progress after which a transfer is forgotten; nothing was promised."""
 
 _PULL_EVERY = p.WINDOW // 4
-_CACHED = 16 * 1024 * 1024
 _OTHER_JOURNAL = (
     "the job was sent to a server that has lost its records since; "
     "whether it ran there cannot be told"
@@ -61,17 +61,18 @@ class Intake:
     def __init__(
         self,
         shared: Shared,
+        payloads: Payloads,
         *,
         python: str,
         share: bool,
         accepted: Callable[[float, Job], None],
     ) -> None:
         self._shared = shared
+        self._payloads = payloads
         self.python = python
         self._share = share
         self._accepted = accepted
         self._transfers: dict[str, _Transfer] = {}
-        self._cached = 0
 
     @property
     def deadline(self) -> float:
@@ -170,33 +171,12 @@ class Intake:
         job = Job(message, position, now)
         job.file = file
         job.attached = shared.ready
-        if not file and self._cached + len(content) <= _CACHED:
-            job.payload = content
-            self._cached += len(content)
+        if not file:
+            self._payloads.keep(job, content)
         shared.stored += job_overhead(job)
         shared.jobs[job.id] = job
         shared.send(p.Journaled(job=job.id))
         self._accepted(now, job)
-
-    def content(self, job: Job) -> bytes:
-        """Return the payload of a job that is no file, for the one time it is needed.
-
-        Raises
-        ------
-        OSError
-            If the journal is damaged.
-        """
-        content, job.payload = job.payload, None
-        if content is None:
-            _, content = self._shared.journal.read(job.position)
-        else:
-            self._cached -= len(content)
-        return content
-
-    def release(self, job: Job) -> None:
-        """Free the memory of a job that is withdrawn before it started."""
-        if job.payload is not None:
-            self.content(job)
 
     # -------------------------------------------------------------------------- transfers
 

@@ -130,7 +130,7 @@ class DiskJournal:
         self._dirty: dict[int, _Segment] = {}
         self._spare: _Segment | None = None
         self._next_number = 1
-        self._torn = False
+        self._failing = False
         self._was_clean = self._note_opening()
 
     # -------------------------------------------------------------------------- identity
@@ -271,8 +271,11 @@ class DiskJournal:
             for segment in self._dirty.values():
                 segment.write(sync=self._fsync)
         except OSError as error:
-            _log.warning("the journal cannot be written: %s", error.strerror)
+            if not self._failing:
+                _log.warning("the journal cannot be written: %s", error.strerror)
+            self._failing = True
             return False
+        self._failing = False
         self._dirty.clear()
         if self._segments and not self._segments[0].live:
             self._shrink()  # not before: what goes away may be named by what was just written
@@ -280,7 +283,9 @@ class DiskJournal:
 
     def drop(self, position: int) -> None:
         """See `records.Journal.drop`."""
-        self._by_number[position >> 32].live -= 1
+        segment = self._by_number.get(position >> 32)
+        if segment is not None:
+            segment.live -= 1
 
     def _shrink(self) -> None:
         while len(self._segments) > 1 and not self._segments[0].live:
@@ -300,7 +305,9 @@ class DiskJournal:
         OSError
             If the file does not hold it any more.
         """
-        segment = self._by_number[position >> 32]
+        segment = self._by_number.get(position >> 32)
+        if segment is None:
+            raise OSError("a part of the journal is gone")
         at = position & 0xFFFFFFFF
         head = segment.get(at, _HEAD.size)
         if len(head) < _HEAD.size:
@@ -309,7 +316,10 @@ class DiskJournal:
         content = segment.get(at + _HEAD.size, body + payload)
         if len(content) != body + payload or zlib.crc32(content) != crc:
             raise OSError("a record of the journal is damaged")
-        return _decoder.decode(content[:body]), content[body:]
+        try:
+            return _decoder.decode(content[:body]), content[body:]
+        except msgspec.MsgspecError:
+            raise OSError("a record of the journal is of no kind known here") from None
 
     def oldest(self) -> Iterator[Entry]:
         """See `records.Journal.oldest`; nothing if there is but one segment."""

@@ -13,6 +13,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Frame, Parcel, pack
+from rexec_jupyter.core.mailbox import Mailbox
 from rexec_jupyter.core.trust import KeyPair
 
 _RECONNECT_MS = 250
@@ -25,13 +26,6 @@ _WATCHED = (
     | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
     | zmq.Event.DISCONNECTED
 )
-_COPIED = 64 * 1024  # copying a smaller frame is cheaper than keeping track of it
-# Plain numbers: those of the enumerations make a new member of each combination.
-_NOBLOCK = int(zmq.NOBLOCK)
-_MORE = _NOBLOCK | int(zmq.SNDMORE)
-_RCVMORE = int(zmq.RCVMORE)
-_EVENTS = int(zmq.EVENTS)
-_POLLIN = int(zmq.POLLIN)
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +72,9 @@ class BrokerLink:
         socket.reconnect_ivl = _RECONNECT_MS // 2 + secrets.randbelow(_RECONNECT_MS)
         socket.reconnect_ivl_max = _RECONNECT_MOST_MS
         self._socket = socket
+        self._mailbox = Mailbox(socket)
         self._monitor = socket.get_monitor_socket(int(_WATCHED))
+        self._news = Mailbox(self._monitor)
         socket.connect(self._endpoint)
 
     @property
@@ -87,9 +83,13 @@ class BrokerLink:
         return self._socket.fileno(), self._monitor.fileno()
 
     @property
-    def readable(self) -> bool:
-        """Whether something has arrived."""
-        return _readable(self._socket)
+    def pending(self) -> bool:
+        """Whether something may have arrived that no descriptor tells."""
+        return self._mailbox.pending
+
+    def arrived(self) -> None:
+        """Note that the socket's descriptor is readable."""
+        self._mailbox.arrived()
 
     @property
     def blocked(self) -> bool:
@@ -98,8 +98,9 @@ class BrokerLink:
 
     def changes(self) -> Iterator[Change]:
         """Yield what happened to the connection since the last call."""
-        while _readable(self._monitor):
-            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+        self._news.arrived()
+        while message := self._news.receive():
+            event = parse_monitor_message([bytes(frame) for frame in message])["event"]
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self._complained = False
                 self._unsent.clear()
@@ -111,18 +112,13 @@ class BrokerLink:
                 self._complained = True
                 _log.warning("%s does not answer as a broker with that key", self._endpoint)
 
-    def receive(self, most: int) -> Iterator[list[bytes]]:
+    def receive(self, most: int) -> Iterator[list[Frame]]:
         """Yield envelopes that have arrived, at most so many."""
         for _ in range(most):
-            if not self.readable:
+            envelope = self._mailbox.receive()
+            if envelope is None:
                 return
-            try:
-                frames = [self._socket.recv(_NOBLOCK)]
-                while self._socket.getsockopt(_RCVMORE):
-                    frames.append(self._socket.recv(_NOBLOCK))
-                yield frames
-            except zmq.Again:
-                return
+            yield envelope
 
     def send(self, parcels: list[Parcel]) -> None:
         """Send messages; what the network does not take now waits for `flush`."""
@@ -132,11 +128,8 @@ class BrokerLink:
     def flush(self) -> None:
         """Send what waits, as far as the network takes it."""
         while self._unsent:
-            *frames, last = self._unsent[0]
             try:
-                for frame in frames:
-                    self._socket.send(frame, _MORE, copy=len(frame) < _COPIED)
-                self._socket.send(last, _NOBLOCK, copy=len(last) < _COPIED)
+                self._mailbox.send(self._unsent[0])
             except zmq.Again:
                 return
             self._unsent.popleft()
@@ -156,7 +149,3 @@ class BrokerLink:
         """Close the connection, after what was sent has left if that is soon."""
         self._close(_FAREWELL_MS)
         self._context.term()
-
-
-def _readable(socket: zmq.Socket[bytes]) -> bool:
-    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)

@@ -23,6 +23,8 @@ STATUS_EVERY = 1.0
 """Seconds between two writings of the status file."""
 FAREWELL = 1.0
 """Seconds that clients have to acknowledge the last events of an agent that ends."""
+PATIENCE = 0.001
+"""Seconds that news of a job that has just started may wait for its end to go along."""
 
 _BURST = 64
 _log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class AgentLoop:
         self._unpacker: Unpacker[p.ToServer] = Unpacker(p.ToServer)
         self._link = BrokerLink(places.endpoint, places.broker_key, places.keys)
         self._watch_link()
+        self._hold_until = 0.0
         self._stopping = 0
         self._status = (0, 0, 0, False)
         self._status_at = float("-inf")
@@ -110,7 +113,8 @@ class AgentLoop:
                 self._step()
             self._drain()
         finally:
-            self._status = (*self._status[:3], False)
+            machine = self._machine
+            self._status = (machine.running, machine.queued, machine.unfetched, False)
             self._write_status()
             self._port.close()
             self._link.close()
@@ -129,7 +133,7 @@ class AgentLoop:
         while self._machine.unacknowledged and self._clock() < deadline and self._stopping < 2:
             self._step(deadline)
         self._machine.goodbye()
-        self._send()
+        self._send(float("inf"))
 
     # ------------------------------------------------------------------------- one round
 
@@ -139,23 +143,33 @@ class AgentLoop:
         if self._machine.silent(now):
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
-        self._send()
-        deadline = min(deadline, self._tell_status(now))
+        deadline = min(deadline, self._send(now), self._tell_status(now))
         more = self._machine.more and not self._link.blocked
-        wait = 0.0 if more or self._link.readable else max(0.0, deadline - self._clock())
+        wait = 0.0 if more or self._link.pending else max(0.0, deadline - self._clock())
         for descriptor, events in self._poll.poll(min(wait, 3600.0)):
             handler = self._handlers.get(descriptor)  # an earlier one may have closed it
             if handler is not None:
                 handler(events)
         self._receive()
 
-    def _send(self) -> None:
-        for target, message, payload in self._machine.commands():
+    def _send(self, now: float) -> float:
+        """Send what is to be sent; return when to look again."""
+        commands = self._machine.commands()
+        for target, message, payload in commands:
             self._port.send(target, message, payload)
         if self._link.blocked:
             self._link.flush()
-        if not self._link.blocked and (parcels := self._machine.outgoing()):
+        if self._link.blocked:
+            return float("inf")
+        if self._machine.patient:
+            if commands and not self._hold_until:
+                self._hold_until = now + PATIENCE
+            if now < self._hold_until:
+                return self._hold_until
+        self._hold_until = 0.0
+        if parcels := self._machine.outgoing():
             self._link.send(parcels)
+        return float("inf")
 
     def _receive(self) -> None:
         for envelope in self._link.receive(_BURST):
@@ -176,10 +190,14 @@ class AgentLoop:
 
     def _watch_link(self) -> None:
         socket, monitor = self._link.descriptors
-        for descriptor, handler in ((socket, lambda _: None), (monitor, self._link_changed)):
+        for descriptor, handler in ((socket, self._link_arrived), (monitor, self._link_changed)):
             self._handlers[descriptor] = handler
             self._poll.register(descriptor, select.EPOLLIN)
         self._link_changed(0)  # ZeroMQ signals only what comes after somebody looked
+
+    def _link_arrived(self, events: int) -> None:
+        del events
+        self._link.arrived()
 
     def _link_changed(self, events: int) -> None:
         del events

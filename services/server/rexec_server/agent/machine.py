@@ -21,6 +21,7 @@ from rexec_server.agent.intake import Intake, minor, same
 from rexec_server.agent.job import Job, Limits, Shared
 from rexec_server.agent.membership import Membership
 from rexec_server.agent.outcome import Outcome
+from rexec_server.agent.payloads import Payloads
 from rexec_server.agent.pulls import Pulls
 from rexec_server.agent.records import Journal
 from rexec_server.agent.recovery import Recovery
@@ -31,6 +32,7 @@ HOUSEKEEPING = 1.0
 """Seconds between two looks at what is neither urgent nor precise."""
 
 _LIST_ROWS = 500
+_PATIENT = frozenset({p.Journaled, p.Started})
 _log = logging.getLogger(__name__)
 
 
@@ -74,14 +76,15 @@ class AgentMachine:
         self._identity = identity
         shared = self._shared = Shared(journal=journal, spool=spool, limits=limits or Limits())
         self._delivery = Delivery(shared)
-        self._schedule = Schedule(shared, self._delivery, slots=identity.slots)
+        payloads = Payloads(shared)
+        self._schedule = Schedule(shared, payloads, self._delivery, slots=identity.slots)
         self._intake = Intake(
             shared,
+            payloads,
             python=minor(identity.python),
             share=bool(identity.exchange),
             accepted=self._schedule.enqueue,
         )
-        self._schedule.intake = self._intake
         self._outcome = Outcome(shared, self._delivery, self._schedule)
         self._recovery = Recovery(shared, self._delivery, self._schedule, self._outcome)
         self._pulls = Pulls(shared)
@@ -135,6 +138,13 @@ class AgentMachine:
     def more(self) -> bool:
         """Whether `outgoing` has more to give than it gave last time."""
         return bool(self._pulls)
+
+    @property
+    def patient(self) -> bool:
+        """Whether what there is to send would lose little by being sent a moment later."""
+        if self._link.parcels or self._pulls:
+            return False
+        return all(type(message) in _PATIENT for message, _ in self._shared.parcels)
 
     @property
     def refused(self) -> p.Refused | None:
@@ -285,6 +295,8 @@ class AgentMachine:
 
     def worker_up(self, now: float, pid: int) -> None:
         """Note that a worker is there, and idle."""
+        if pid in self._schedule.workers:  # the system gave its number to another one
+            self._outcome.manager_says(now, h.WorkerGone(pid=pid), b"")
         self._schedule.worker_up(now, pid)
 
     def worker_gone(self, now: float, pid: int) -> None:
@@ -350,6 +362,7 @@ class AgentMachine:
         self._pulls.send()
         shared = self._shared
         if not self._link.parcels and not shared.parcels:
+            shared.journal.flush()  # what nobody reads has to outlive this process too
             return []
         parcels = self._link.take()
         if shared.journal.flush():

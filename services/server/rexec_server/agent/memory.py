@@ -15,6 +15,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import new_id
 from rexec_server.agent.records import AnyRecord, Entry, StorageFullError
 
+_KEPT = 64
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(AnyRecord)
 
@@ -34,6 +35,7 @@ class MemoryJournal:
         self.broken = False
         self._records: dict[int, tuple[bytes, bytes]] = {}
         self._dropped: list[int] = []
+        self._dead: set[int] = set()
         self._flushed = 0
         self._next = 1
 
@@ -41,21 +43,27 @@ class MemoryJournal:
         """Go through what a restart of the agent does to the journal."""
         self.epoch += 1
         self._dropped.clear()
+        self._dead.clear()
         for position in [at for at in self._records if at >= self._flushed]:
             self._forget(position)
         self._next = max(self._flushed, 1)
+
+    def lose(self, position: int) -> None:
+        """Damage a record, as a disk may."""
+        self._records[position] = b"", b""
 
     def append(
         self, record: Any, payload: p.Buffer = b"", *, must: bool = True, live: bool = True
     ) -> int:
         """See `records.Journal.append`."""
-        del live  # a dead record is dropped with the file it is in; here there is none
         if self.full and not must:
             raise StorageFullError
         position = self._next
         self._next += 1
         self._records[position] = body, content = _encode(record), bytes(payload)
         self.size += len(body) + len(content)
+        if not live:
+            self.drop(position)
         return position
 
     def flush(self) -> bool:
@@ -63,14 +71,18 @@ class MemoryJournal:
         if self.broken:
             return False
         self._flushed = self._next
-        for position in self._dropped:
-            self._forget(position)
+        self._dead.update(self._dropped)
         self._dropped.clear()
+        # Nothing goes before what is older, nor the end of the log: see `journal`.
+        while len(self._records) > _KEPT and (oldest := next(iter(self._records))) in self._dead:
+            self._forget(oldest)
         return True
 
     def read(self, position: int) -> tuple[Any, bytes]:
         """See `records.Journal.read`."""
         body, payload = self._records[position]
+        if not body:
+            raise OSError("damaged")
         return _decoder.decode(body), payload
 
     def drop(self, position: int) -> None:
@@ -78,6 +90,7 @@ class MemoryJournal:
         self._dropped.append(position)
 
     def _forget(self, position: int) -> None:
+        self._dead.discard(position)
         body, payload = self._records.pop(position)
         self.size -= len(body) + len(payload)
 

@@ -18,6 +18,8 @@ REASON_WAIT = 2.0
 """Seconds to wait for the reason when a worker's connection ended."""
 
 _TRACEBACK = 128 * 1024
+_MOST_PARTS = 10_000
+_STREAMS = frozenset(("stdout", "stderr", "display", "update", "result", "clear", "note"))
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ class Outcome:
         job = worker.job if worker is not None else None
         handler = self._from_worker.get(type(message))
         if worker is None or job is None or handler is None or job.id != message.job:
-            _log.warning("worker %d says something unexpected", pid)
+            _log.debug("worker %d says something unexpected", pid)
             return
         if handler(now, job, message, payload):
             self._schedule.release(now, worker)
@@ -57,7 +59,7 @@ class Outcome:
         known = self._shared.jobs.get(getattr(message, "job", ""))
         job = known and self._schedule.cell(message.job, known.submit.session)
         if job is None:
-            _log.warning("the exec manager says something unexpected")
+            _log.debug("the exec manager says something unexpected")
         elif isinstance(message, h.CellStarted):
             self._cell_started(now, job, message)
         elif isinstance(message, h.CellOutput):
@@ -75,7 +77,7 @@ class Outcome:
             self._schedule.limit(now, job)
 
     def _cell_output(self, now: float, job: Job, message: h.CellOutput, payload: bytes) -> None:
-        if job.terminal:
+        if job.terminal or message.stream not in _STREAMS:
             return
         if message.stream in ("stdout", "stderr"):
             self._delivery.write(now, job, message.stream, payload)
@@ -197,8 +199,8 @@ class Outcome:
         """Return where a result is, or why it cannot be had."""
         where = result.where
         nbytes = sum(where.sizes)
-        if not where.sizes:
-            return "exec sent a result without parts"
+        if not 0 < len(where.sizes) <= _MOST_PARTS:
+            return f"the value has {len(where.sizes):,} separate buffers, more than can be sent"
         if where.file:
             problem = self._shared.spool.check(where.file, nbytes, foreign=False)
             if problem:

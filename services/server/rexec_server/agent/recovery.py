@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
@@ -134,7 +135,10 @@ class Recovery:
     def _last_output(self, job: Job) -> bytes:
         tail = b""
         for index in reversed(range(len(job.positions))):
-            event, content = self._shared.journal.read(job.positions[index])
+            try:
+                event, content = self._shared.journal.read(job.positions[index])
+            except OSError:
+                break
             if isinstance(event, p.Output) and event.stream in ("stdout", "stderr"):
                 tail = (content + tail)[-4096:]
                 if tail.count(b"\n") > TAIL_LINES:
@@ -151,28 +155,26 @@ class Recovery:
             for entry in list(shared.journal.oldest()):
                 job = shared.jobs.get(entry.record.job)
                 if job is not None:
-                    self._move(job, entry)
+                    # What cannot be read goes; whoever wants it is told so.
+                    with contextlib.suppress(OSError):
+                        self._move(job, entry)
             if not shared.journal.flush() or shared.journal.size >= size:
                 return
 
     def _move(self, job: Job, entry: Entry) -> None:
         journal = self._shared.journal
         record = entry.record
-        if isinstance(record, Accepted):
-            if entry.position != job.position:
-                return
+        if isinstance(record, Accepted) and entry.position == job.position:
+            journal.drop(entry.position)
             content = b""
             if job.state == "queued" and not job.file:
                 _, content = journal.read(entry.position)
             job.position = journal.append(self._snapshot(job), content)
         elif isinstance(record, p.Event) and job.acked < record.seq <= job.seq:
             index = record.seq - job.acked - 1
-            if job.positions[index] != entry.position:
-                return
-            job.positions[index] = journal.append(*journal.read(entry.position))
-        else:
-            return
-        journal.drop(entry.position)
+            if job.positions[index] == entry.position:
+                journal.drop(entry.position)
+                job.positions[index] = journal.append(*journal.read(entry.position))
 
     def _snapshot(self, job: Job) -> Any:
         return Accepted(

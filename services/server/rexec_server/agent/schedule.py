@@ -8,8 +8,8 @@ from functools import partial
 from rexec_jupyter.core import protocol as p
 from rexec_server import handoff as h
 from rexec_server.agent.delivery import Delivery
-from rexec_server.agent.intake import Intake
 from rexec_server.agent.job import Job, Shared
+from rexec_server.agent.payloads import Payloads
 from rexec_server.agent.records import Begun
 
 MANAGER = 0
@@ -45,10 +45,12 @@ class Schedule:
     A job that was withdrawn stays in its queue and is skipped there.
     """
 
-    def __init__(self, shared: Shared, delivery: Delivery, *, slots: int) -> None:
+    def __init__(
+        self, shared: Shared, payloads: Payloads, delivery: Delivery, *, slots: int
+    ) -> None:
         self._shared = shared
         self._delivery = delivery
-        self.intake: Intake | None = None
+        self._payloads = payloads
         self._slots = slots
         self.manager = False
         self.workers: dict[int, Worker] = {}
@@ -150,12 +152,8 @@ class Schedule:
         self.running += 1
 
     def _payload(self, now: float, job: Job) -> tuple[h.Where, bytes] | None:
-        sizes = job.submit.payload.sizes
-        if job.file:
-            return h.Where(sizes, job.file), b""
-        assert self.intake is not None  # noqa: S101 - set by the machine before any job
         try:
-            return h.Where(sizes), self.intake.content(job)
+            return self._payloads.take(job)
         except OSError as error:
             self.finish(now, job, p.Crashed(job=job.id, seq=1, reason=f"not run: {error}"))
             return None
@@ -171,8 +169,7 @@ class Schedule:
         """Give a job its terminal event."""
         if job.state == "queued":
             self.queued -= 1
-            if self.intake is not None:
-                self.intake.release(job)
+            self._payloads.release(job)
         else:
             self.running -= 1
         self._delivery.end(now, job, event, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -128,5 +129,6 @@ class DiskSpool:
         for path in self._directory.iterdir():
             if path.name in known:
                 continue
-            if path.name.startswith(_OWN) or path.lstat().st_mtime < horizon:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else may be tidying up too
+                if path.name.startswith(_OWN) or path.lstat().st_mtime < horizon:
+                    path.unlink()

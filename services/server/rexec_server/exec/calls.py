@@ -86,7 +86,6 @@ class Worker:
             if isinstance(message, h.RunCall):
                 self._slot[:_ID] = message.job.encode()
                 self._run(message, payload)
-                self._slot[:_ID] = bytes(_ID)
 
     # ------------------------------------------------------------------------ one call
 
@@ -106,6 +105,8 @@ class Worker:
         else:
             answer, data = self._success(job, value, time.perf_counter() - started)
         self._restore()
+        # From here on it must not be killed any more: another job may come at once.
+        self._slot[:_ID] = bytes(_ID)
         self._socket.sendall(h.encode(answer, data))
         self._job = ""
 

@@ -261,9 +261,9 @@ class Kernel:
         self._channel.close()
         if self._requests is not None:
             self._requests.close(linger=0)
-        self._tidy = self._loop.create_task(self._clean_up())
-        self._listener.ended(ending)
+        self._finishing = self._loop.create_task(self._finish(ending))
 
-    async def _clean_up(self) -> None:
+    async def _finish(self, ending: Ending) -> None:
         await self._manager.cleanup_resources()
         shutil.rmtree(self._place, ignore_errors=True)
+        self._listener.ended(ending)

@@ -69,7 +69,7 @@ class Workers:
         self._workers: dict[int, _Worker] = {}
         self._report: Report = _nobody
         self._failures = 0
-        self._run = 0
+        self._stopping = False
         self._gone = asyncio.Event()
 
     @property
@@ -80,7 +80,7 @@ class Workers:
     def start(self, report: Report) -> None:
         """Start the workers; `report` passes on what happens to them."""
         self._report = report
-        self._run += 1
+        self._stopping = False
         for _ in range(self._count):
             self._start()
 
@@ -94,7 +94,7 @@ class Workers:
     async def stop(self) -> None:
         """Kill the workers and wait until none is left."""
         self._report = _nobody
-        self._run += 1
+        self._stopping = True
         for pid in self._workers:
             kill_group(pid)
         while self._workers:
@@ -169,11 +169,10 @@ class Workers:
                 reason=worker.reason or ("the system was out of memory" if oom else str(ending)),
             )
         )
-        run = self._run
         pause = min(_MAX_PAUSE, 0.05 * 2**self._failures) if self._failures else 0.0
 
         def replace() -> None:
-            if run == self._run and len(self._workers) < self._count:
+            if not self._stopping and len(self._workers) < self._count:
                 self._start()
 
         asyncio.get_running_loop().call_later(pause, replace)

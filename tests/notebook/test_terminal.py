@@ -1,0 +1,43 @@
+"""The magics in IPython in a terminal."""
+
+import sys
+
+import pexpect
+import pytest
+
+from tests.notebook.kernel import SECONDS
+
+
+@pytest.fixture
+def terminal(environment):
+    command = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=nocolor"]
+    options = ["--HistoryManager.enabled=False", "--TerminalInteractiveShell.confirm_exit=False"]
+    terminal = pexpect.spawn(
+        sys.executable, [*command, *options], env=environment, encoding="utf-8", timeout=SECONDS
+    )
+    terminal.setecho(False)
+    terminal.expect_exact("In [1]: ")
+    yield terminal
+    terminal.close(force=True)
+
+
+def run(terminal, code):
+    """Type code and return what appears until the next prompt."""
+    terminal.send(f"{code}\n")
+    terminal.expect(r"In \[\d+\]: ")
+    return terminal.before
+
+
+def test_cells_lines_and_errors(terminal):
+    run(terminal, "%load_ext rexec_jupyter")
+    run(terminal, "x = 20")
+    assert "Out[3]: 21" in run(terminal, "%rx x + 1")
+    told = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'print(\"hi\")\\nx + 2')")
+    assert "hi" in told
+    assert "Out[4]: 22" in told
+    failed = run(terminal, "%rx 1 / 0")
+    assert "ZeroDivisionError: division by zero" in failed
+    assert "rexec_jupyter" not in failed
+    slow = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'import time; time.sleep(2)')")
+    assert "\r\x1b[2K⟳ default · running · 0:0" in slow
+    assert "✓ default · 2" in slow
