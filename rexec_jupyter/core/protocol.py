@@ -491,7 +491,7 @@ class Started(Event, frozen=True):
     Attributes
     ----------
     incarnation
-        Counts the interpreters the session has had; another number than last time means
+        Numbers the interpreters the session has had; another number than last time means
         that the session's variables were lost in between.
     """
 

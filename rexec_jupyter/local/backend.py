@@ -220,7 +220,8 @@ class LocalBackend:
             if actual[name] != value:
                 raise SessionMismatchError(
                     f"The embedded backend runs with {name}={actual[name]!r}, not {value!r}.",
-                    hint="Leave that out, or close everything that uses the backend first.",
+                    hint="Leave that out, or close everything that uses the backend first: "
+                    f"it ends {actual['linger']:g} s later.",
                 )
 
     async def _log_of_the_late(self) -> list[str]:

@@ -34,12 +34,12 @@ class Connection:
     async def open(cls, path: Path) -> Self | None:
         """Connect to the supervisor that listens at `path`; None if none does."""
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        end.setblocking(False)  # noqa: FBT003
         try:
             end.connect(os.fspath(path))  # at once, or not at all
         except OSError:
             end.close()
             return None
-        end.setblocking(False)  # noqa: FBT003
         return cls(end, *await asyncio.open_unix_connection(sock=end, limit=_MAX_LINE))
 
     async def ask(self, question: str, **details: Any) -> dict[str, Any]:

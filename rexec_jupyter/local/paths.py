@@ -116,6 +116,11 @@ class Paths:
         return self.root / "state"
 
     @property
+    def kept(self) -> Path:
+        """Payloads of such results, while no backend runs."""
+        return self.root / "kept"
+
+    @property
     def work(self) -> Path:
         """Working directory of the code that is run, unless another one was asked for."""
         return self.root / "work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -91,13 +92,16 @@ class Part:
         self._started = 0.0
 
     def start(self, now: float) -> None:
-        """Start the process."""
+        """Start the process, or plan another attempt if the system does not let it start."""
         command, passed = list(self._command), []
         if self.announces:
             self.ready_fd, far_end = os.pipe()
             command += ["--ready-fd", str(far_end)]
             passed.append(far_end)
         parent = os.getpid()
+        self.due = None
+        self.starts += 1
+        self._started = now
         try:
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
@@ -111,12 +115,13 @@ class Part:
                     pass_fds=passed,
                     preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - there is one thread
                 )
+        except (OSError, subprocess.SubprocessError) as error:
+            with contextlib.suppress(OSError), self.log.open("a") as text:
+                text.write(f"it cannot be started: {error}\n")
+            self._plan(now)
         finally:
             for descriptor in passed:
                 os.close(descriptor)
-        self.due = None
-        self.starts += 1
-        self._started = now
 
     def ended(self, now: float, status: int) -> None:
         """Take note that the process ended with this status, and plan its next start."""
@@ -125,6 +130,9 @@ class Part:
         self.process.returncode = os.waitstatus_to_exitcode(status)
         self.process = None
         self.announced = False
+        self._plan(now)
+
+    def _plan(self, now: float) -> None:
         self.failures = 1 if now - self._started > SOUND else self.failures + 1
         self.due = now + min(LAST_DELAY, FIRST_DELAY * 2 ** (self.failures - 1))
 

@@ -84,6 +84,7 @@ class Supervisor:
         self._all_started = self._was_ready = self._stopping = False
         self._broken: dict[str, Any] = {}
         self._idle_since = time.monotonic()
+        self._linger = max(settings.linger, _STATUS_DELAY)
         self._woken, self._wake = os.pipe()
 
     def run(self) -> None:
@@ -118,9 +119,7 @@ class Supervisor:
                 pass
 
     def _serve(self) -> None:
-        now = time.monotonic()
-        due = [max(0.0, part.due - now) for part in self._parts if part.due is not None]
-        for key, _ in self._selector.select(min([_HOUSEKEEPING, *due])):
+        for key, _ in self._selector.select(self._patience(time.monotonic())):
             key.data()
         self._reap()
         now = time.monotonic()
@@ -131,9 +130,16 @@ class Supervisor:
         if self._users:
             self._idle_since = now
         unused = now - self._idle_since
-        if unused >= max(self._settings.linger, _STATUS_DELAY):
+        if unused >= self._linger:
             busy = self._jobs("running", "queued") and unused < self._settings.orphan_limit
             self._stopping = self._stopping or not busy
+
+    def _patience(self, now: float) -> float:
+        """Return how long there is nothing to do unless something happens."""
+        waits = [part.due - now for part in self._parts if part.due is not None]
+        if (linger := self._idle_since + self._linger - now) > 0:
+            waits.append(linger)  # later than that, it is jobs that keep this going
+        return max(0.0, min([_HOUSEKEEPING, *waits]))
 
     def _jobs(self, *kinds: str) -> int:
         """Count the jobs of these kinds that the agent last told of."""
@@ -147,7 +153,10 @@ class Supervisor:
 
     def _start(self) -> None:
         try:
-            self._clear_handoff(keep_files=True)  # of a supervisor that was killed
+            self._clear_handoff()  # it may be from a supervisor that was killed
+            payloads = self._paths.handoff / PAYLOADS
+            if self._paths.kept.exists() and not payloads.exists():
+                shutil.move(self._paths.kept, payloads)
             for part in self._deployment.parts():
                 self._parts.append(part)
                 self._launch(part)
@@ -345,24 +354,27 @@ class Supervisor:
         self._drop_wakings()
         self._reap()
 
-    def _clear_handoff(self, *, keep_files: bool) -> None:
-        """Remove what is in the handoff directory, and the directory if that leaves nothing."""
-        handoff = self._paths.handoff
-        for item in handoff.iterdir():
-            if not (keep_files and item.name == PAYLOADS):
+    def _clear_handoff(self) -> None:
+        """Remove all but the payloads."""
+        for item in self._paths.handoff.iterdir():
+            if item.name != PAYLOADS:
                 _remove(item)
-        if not keep_files:
-            handoff.rmdir()
 
     def _clean_up(self) -> None:
         paths = self._paths
-        unfetched = bool(self._jobs("unfetched"))
-        self._clear_handoff(keep_files=unfetched)
+        if self._jobs("unfetched"):
+            self._clear_handoff()
+            _remove(paths.kept)
+            try:
+                shutil.move(paths.handoff / PAYLOADS, paths.kept)
+                paths.handoff.rmdir()
+            except OSError:
+                _remove(paths.kept)  # no room for all: they stay in memory
+        else:
+            for item in (paths.handoff, paths.state, paths.secret):
+                _remove(item)
         for item in (paths.keys, paths.logs):
             _remove(item)
-        if not unfetched:
-            for item in (paths.state, paths.secret):
-                _remove(item)
         with contextlib.suppress(OSError):
             paths.work.rmdir()  # unless it holds files of the user
         paths.lock.unlink(missing_ok=True)

@@ -50,12 +50,28 @@ class Ledger:
     cells: list[int] = field(default_factory=list)
     lost: bool = False
 
-    def submitted(self, names: CellNames, capture: Capture) -> None:
-        """Note that a cell is on its way; cells of a session run in order."""
+    def submitted(self, names: CellNames, capture: Capture, cell: int) -> set[str]:
+        """Note that a cell is on its way; cells of a session run in order.
+
+        Returns
+        -------
+        set of str
+            Names that were not the session's own before; for `withdrawn`.
+        """
         self.sent |= capture.digests
         self.own -= capture.digests.keys()
+        new = names.stores - self.own
         self.own |= names.stores
         self.forget(names.deletes)
+        self.cells.append(cell)
+        return new
+
+    def withdrawn(self, new: set[str], capture: Capture, cell: int) -> None:
+        """Note that a cell that was submitted did not run after all."""
+        self.own -= new
+        self.forget(capture.digests)
+        if cell in self.cells:
+            self.cells.remove(cell)
 
     def forget(self, names: Iterable[str]) -> None:
         """Note that the session lacks these names."""
@@ -63,13 +79,13 @@ class Ledger:
             self.own.discard(name)
             self.sent.pop(name, None)
 
-    def started(self, incarnation: int, names: CellNames, capture: Capture) -> bool:
+    def started(self, incarnation: int, names: CellNames, capture: Capture, cell: int) -> bool:
         """Note in which interpreter a cell ran; return whether the one before it was lost."""
         former, self.incarnation = self.incarnation, incarnation
         if former in (None, incarnation):
             return False
         self._clear()
-        self.submitted(names, capture)
+        self.submitted(names, capture, cell)
         return True
 
     def wipe(self) -> None:

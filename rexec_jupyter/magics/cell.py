@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
 from concurrent.futures import CancelledError
@@ -13,6 +14,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from rexec_jupyter._connect import connect
 from rexec_jupyter.core.errors import (
+    CaptureError,
     NestedMagicError,
     RexecError,
     WorkerLostError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from rexec_jupyter.core.outcomes import CellResult
 
 DEFAULT_SESSION = "default"
+_UNDEFINED = re.compile(r"name '(\w+)' is not defined.*", re.DOTALL)
 _GONE = "The session starts anew with the next cell; what was made in it is gone."
 _RESTARTED = "the session was restarted, its variables were lost"
 
@@ -47,6 +50,7 @@ class _Run:
     options: CellOptions
     ledger: Ledger
     names: CellNames
+    new: set[str]
     sent: Capture
     screen: Screen
     status: st.StatusLine
@@ -151,16 +155,18 @@ class CellRunner:
                 label=options.label or _first_line(source),
                 stream=True,
             )
-        except KeyboardInterrupt as error:
-            raise tracebacks.brief(error, self._shell) from None
-        ledger.submitted(names, sent)
+        except BaseException as error:
+            status.end("failed", [type(error).__name__])
+            if isinstance(error, KeyboardInterrupt):
+                raise tracebacks.brief(error, self._shell) from None
+            raise
         number = self._shell.displayhook.prompt_count
-        ledger.cells.append(number)
+        new = ledger.submitted(names, sent, number)
         if ledger.lost:
             ledger.lost = False
             status.notes.append(_RESTARTED)
         screen = Screen(self._shell, status, name)
-        run = _Run(job, options, ledger, names, sent, screen, status, number, is_line)
+        run = _Run(job, options, ledger, names, new, sent, screen, status, number, is_line)
         if options.block:
             return self._wait(run)
         background = CellJob(job, lambda: self._wait_aside(run))
@@ -201,7 +207,7 @@ class CellRunner:
                 self._left(run)
         try:
             result = run.job.result()
-        except (Exception, CancelledError, KeyboardInterrupt) as error:  # noqa: BLE001 - shown as what it is
+        except BaseException as error:  # noqa: BLE001 - shown as what it is
             self._failed(run, error, stopped=bool(stops.count))
         return self._done(run, result)
 
@@ -209,6 +215,8 @@ class CellRunner:
         """Wait on another thread, where IPython shows no error by itself."""
         try:
             return self._wait(run)
+        except CancelledError:
+            raise
         except BaseException as error:
             sys.stderr.write("\n".join(tracebacks.lines(error)) + "\n")
             sys.stderr.flush()
@@ -217,7 +225,7 @@ class CellRunner:
     def _done(self, run: _Run, result: CellResult) -> Any:
         fetched = {here: result.outputs[there] for here, there in run.options.fetch.items()}
         self._shell.user_ns.update(fetched)
-        if run.ledger.started(result.incarnation, run.names, run.sent):
+        if run.ledger.started(result.incarnation, run.names, run.sent, run.number):
             run.status.notes.append(_RESTARTED)
         run.status.end("done", _facts(run, fetched))
         shown = run.screen.result
@@ -230,20 +238,26 @@ class CellRunner:
         return result.value
 
     def _failed(self, run: _Run, error: BaseException, *, stopped: bool) -> NoReturn:
-        if isinstance(error, NameError) and error.name:
-            run.ledger.forget([error.name])
+        ledger, status = run.ledger, run.status
         if isinstance(error, WorkerLostError):
-            run.ledger.wipe()
+            ledger.wipe()
             error.hint = error.hint or _GONE
+        elif isinstance(error, CaptureError) or not run.screen.started:
+            ledger.withdrawn(run.new, run.sent, run.number)
         note = ""
-        if stopped and isinstance(error, KeyboardInterrupt):
-            note = f"Stopped after {st.duration(run.status.elapsed)} in session {run.job.session}."
-            run.status.end("stopped")
+        if missing := _missing_name(error):
+            ledger.forget([missing])
+            if missing in self._shell.user_ns:
+                note = f"{missing!r} exists here: run the cell again, and it goes along."
+        if isinstance(error, KeyboardInterrupt | CancelledError):
+            if stopped:
+                after = st.duration(status.elapsed)
+                note = f"Stopped after {after} in session {run.job.session}."
+            status.end("stopped")
         else:
-            run.status.end("failed", [type(error).__name__, f"job {run.job.id[:8]}"])
+            status.end("failed", [type(error).__name__, f"job {run.job.id[:8]}"])
         frames = getattr(error, "remote_traceback", None) or ()
-        ran, session = run.ledger.cells, run.job.session
-        frames = localised(frames, self._shell, session, ran, run.number)
+        frames = localised(frames, self._shell, run.job.session, ledger.cells, run.number)
         raise tracebacks.remote(error, self._shell, frames, note) from error.__cause__
 
     def _left(self, run: _Run) -> NoReturn:
@@ -258,6 +272,12 @@ class CellRunner:
             ),
             self._shell,
         ) from None
+
+
+def _missing_name(error: BaseException) -> str:
+    # Its own attribute gets lost in a pickle.
+    match = _UNDEFINED.fullmatch(str(error)) if isinstance(error, NameError) else None
+    return match[1] if match else ""
 
 
 def _aligned(source: str) -> str:

@@ -65,6 +65,8 @@ class Screen:
         self._session = session
         self.result: Display | None = None
         """What stands for the value of the cell's last expression."""
+        self.started = False
+        """Whether the code began to run."""
         self._held: list[Happening] = []
         self._unflushed = False
         self._next_flush = 0.0
@@ -114,6 +116,7 @@ class Screen:
         self._next_flush = time.monotonic() + _FLUSH_PAUSE
 
     def _state(self, change: StateChange) -> None:
+        self.started = self.started or change.state == "running"
         phase = _PHASES.get(change.state)
         if phase is not None and self._status.phase != "stopping":
             self._status.enter(phase, change.detail)

@@ -134,9 +134,7 @@ class Embedded:
 
     def remains(self):
         """Return the processes that are left, and what any of them needed."""
-        paths = [self.paths.socket, self.paths.lock, self.paths.keys]
-        if not self.paths.state.exists():  # it stays while there are results to fetch
-            paths.append(self.paths.in_memory)
+        paths = [self.paths.socket, self.paths.lock, self.paths.keys, self.paths.in_memory]
         return self.processes() + [path for path in paths if path.exists()]
 
     def stop(self):

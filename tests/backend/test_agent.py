@@ -104,7 +104,7 @@ def test_a_cell_runs_in_a_kernel_and_shows_its_value(site):
     job = site.submit_cell("print('hello'); 6 * 7")
     events = site.events(job)
     assert isinstance(events[0][0], p.Started)
-    assert events[0][0].incarnation == 1
+    assert events[0][0].incarnation > 0
     assert shown(events) == b"hello\n"
     assert b"42" in shown(events, "result")
 

@@ -340,6 +340,23 @@ def test_a_call_that_survives_an_interrupt_can_be_interrupted_again(agent, tmp_p
     assert agent.value(job) == "done"
 
 
+def test_an_interrupt_that_python_drops_is_raised_again(agent):
+    class Deaf:
+        def __del__(self):
+            print("on")
+            while True:
+                pass
+
+    def work():
+        Deaf()
+        time.sleep(1000)
+
+    job = agent.call(work)
+    agent.wait(lambda: agent.text(job), "the start")
+    agent.tell(h.InterruptJob(job=job, pid=agent.worker_of(job)))
+    assert isinstance(agent.answer(job), h.Interrupted)
+
+
 def test_an_interrupt_never_hits_another_job(agent):
     def work():
         deadline = time.perf_counter() + 0.0005

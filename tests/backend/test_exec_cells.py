@@ -30,6 +30,10 @@ def stdout(agent, source, **options):
     return "".join(text for stream, text in agent.shown(job) if stream == "stdout")
 
 
+def incarnation(agent, job):
+    return agent.of(job, h.CellStarted)[0].incarnation
+
+
 def test_a_session_keeps_its_variables_and_sessions_are_apart(agent):
     agent.answer(agent.cell("x = 41"))
     assert agent.cell_values(agent.cell("x + 1", value=True)).value == 42
@@ -42,7 +46,9 @@ def test_a_cell_says_when_it_starts_and_in_which_incarnation(agent):
     agent.answer(job)
     kinds = [type(m) for m, _ in agent.messages if getattr(m, "job", "") == job]
     assert kinds == [h.CellStarted, h.Returned]
-    assert agent.of(job, h.CellStarted)[0].incarnation == 1
+    following = agent.cell("pass")
+    agent.answer(following)
+    assert incarnation(agent, following) == incarnation(agent, job)
 
 
 def test_names_come_along_and_outputs_go_back(agent):
@@ -251,13 +257,31 @@ def test_an_interrupt_ends_a_cell_wherever_it_is(agent, source):
     job = agent.cell(source)
     agent.wait(lambda: agent.shown(job)[:1], "the start")
     agent.tell(h.InterruptJob(job=job, session="default"))
-    if "os.system" in source:  # that one was for the child, as in a terminal
-        agent.wait(lambda: "off" in str(agent.shown(job)), "the end of the child")
+    if "os.system" in source:  # that one was for the child, if there was one, as in a terminal
+        agent.wait(
+            lambda: "off" in str(agent.shown(job)) or agent.of(job, h.Interrupted),
+            "the end of the child",
+        )
         agent.tell(h.InterruptJob(job=job, session="default"))
     answer = agent.answer(job)
     # IPython ends the command of a line with ``!``, and the cell goes on.
     assert isinstance(answer, h.Returned if "!" in source else h.Interrupted), answer
     assert stdout(agent, "print('alive')") == "alive\n"
+
+
+def test_an_interrupt_that_python_drops_is_raised_again(agent):
+    source = """
+    class Deaf:
+        def __del__(self):
+            print("on")
+            while True: pass
+    Deaf()
+    while True: pass
+    """
+    job = agent.cell(source)
+    agent.wait(lambda: agent.shown(job), "the start")
+    agent.tell(h.InterruptJob(job=job, session="default"))
+    assert isinstance(agent.answer(job), h.Interrupted)
 
 
 def test_an_interrupt_never_hits_another_cell(agent):
@@ -269,7 +293,9 @@ def test_an_interrupt_never_hits_another_cell(agent):
         if turn % 3:
             agent.answer(job)
         agent.tell(h.InterruptJob(job=job, session="default"))
-        outcomes.add(type(agent.answer(job)))
+        answer = agent.answer(job)
+        assert isinstance(answer, h.Returned | h.Interrupted), answer
+        outcomes.add(type(answer))
         agent.tell(h.InterruptJob(job=job, session="default"))
         assert isinstance(agent.answer(agent.cell(source)), h.Returned)
     assert outcomes == {h.Returned, h.Interrupted}
@@ -295,7 +321,8 @@ def test_a_kernel_that_dies_under_a_cell_is_reported_and_replaced(
     agent, source, number, code, words
 ):
     session = f"dies {words}"
-    agent.answer(agent.cell("x = 1", session=session))
+    first = agent.cell("x = 1", session=session)
+    agent.answer(first)
     job = agent.cell(f"print('last words'); {source}", session=session)
     ended = agent.answer(job)
     assert isinstance(ended, h.CellGone)
@@ -305,16 +332,17 @@ def test_a_kernel_that_dies_under_a_cell_is_reported_and_replaced(
     assert agent.shown(job) == [("stdout", "last words\n")]
     following = agent.cell("x", session=session)
     assert agent.answer(following).error == "NameError"
-    assert agent.of(following, h.CellStarted)[0].incarnation == 2
+    assert incarnation(agent, following) > incarnation(agent, first)
 
 
 def test_a_kernel_that_ends_between_cells_costs_the_next_one_nothing(agent):
     source = "import os, threading; threading.Timer(0.05, os._exit, (0,)).start(); os.getpid()"
-    pid = agent.cell_values(agent.cell(source, session="leaves", value=True)).value
+    first = agent.cell(source, session="leaves", value=True)
+    pid = agent.cell_values(first).value
     eventually(lambda: gone(pid))
     job = agent.cell("print('ran')", session="leaves")
     assert isinstance(agent.answer(job), h.Returned)
-    assert agent.of(job, h.CellStarted)[0].incarnation == 2
+    assert incarnation(agent, job) > incarnation(agent, first)
 
 
 def test_a_kernel_can_be_killed_for_its_job(agent):

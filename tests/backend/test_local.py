@@ -182,7 +182,7 @@ def test_it_ends_only_after_the_jobs_that_run_and_their_results_wait_in_the_next
     until(lambda: '"running":1' in status.read_text(), "the status")
     path.write_text("go on")
     fresh.await_end()
-    assert fresh.paths.state.exists()
+    assert {path.name for path in fresh.root.iterdir()} == {"kept", "secret", "state"}
     with rexec.connect("local") as client:
         assert client.attach(job.id).result(PATIENCE) == "x" * 200_000
     fresh.stop()

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 import rexec_jupyter as rexec
@@ -202,7 +203,22 @@ def test_it_is_described_for_people():
     assert LocalBackend().description == "embedded backend"
 
 
-# -------------------------------------------------------------------------------- logs
+# ------------------------------------------------------------------------ parts and logs
+
+
+def test_a_part_that_the_system_does_not_start_is_tried_again_later(tmp_path):
+    log = tmp_path / "part.log"
+    part = processes.Part("part", [str(tmp_path / "absent")], log, {}, announces=True)
+    descriptors = psutil.Process().num_fds()
+    delays = []
+    for _ in range(8):
+        part.start(100.0)
+        assert part.pid is None
+        os.close(part.ready_fd)
+        delays.append(round(part.due - 100.0, 3))
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert "it cannot be started" in log.read_text()
+    assert psutil.Process().num_fds() == descriptors
 
 
 def test_a_log_that_has_grown_large_is_turned_over(tmp_path, monkeypatch):

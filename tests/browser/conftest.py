@@ -5,6 +5,7 @@ import os
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.backend.embedding import private_backend
 from tests.browser.lab import running_lab
 from tests.browser.notebook import screenshot
 
@@ -24,7 +25,7 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory):
-    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+    with private_backend(), running_lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 

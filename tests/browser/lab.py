@@ -112,7 +112,7 @@ def _environment(home: Path, token: str) -> dict[str, str]:
         "JUPYTER_DATA_DIR": str(home / ".local" / "share" / "jupyter"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / ".ipython"),
-        "REXEC_RUNTIME_DIR": str(home / "rexec"),
+        "REXEC_RUNTIME_DIR": os.environ["REXEC_RUNTIME_DIR"],
         "JUPYTER_TOKEN": token,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

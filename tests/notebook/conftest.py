@@ -4,15 +4,15 @@ import os
 
 import pytest
 
+from tests.backend.embedding import private_backend
 from tests.notebook.kernel import running_kernel
 
 
 @pytest.fixture(scope="package")
-def environment(tmp_path_factory):
+def environment():
     """The environment of kernels whose backend is private to these tests."""
-    home = tmp_path_factory.mktemp("rexec")
-    home.chmod(0o700)
-    return os.environ | {"REXEC_RUNTIME_DIR": str(home)}
+    with private_backend():
+        yield dict(os.environ)
 
 
 @pytest.fixture(scope="package")

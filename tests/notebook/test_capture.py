@@ -27,7 +27,7 @@ class Notebook:
     def capture(self, cell, **forced):
         names = analyse(ast.parse(cell))
         capture = choose(names, self.namespace, self.hidden, self.ledger, forced)
-        self.ledger.submitted(names, capture)
+        self.new = self.ledger.submitted(names, capture, 1)
         return capture
 
     def sent(self, cell, **forced):
@@ -112,12 +112,21 @@ def test_another_interpreter_holds_only_what_the_cell_brought_that_found_it():
     notebook = Notebook("x = 1; y = 2")
     names = analyse(ast.parse("x, y"))
     sent = notebook.capture("x, y")
-    assert not notebook.ledger.started(1, names, sent)
-    assert not notebook.ledger.started(1, names, sent)
+    assert not notebook.ledger.started(1, names, sent, 1)
+    assert not notebook.ledger.started(1, names, sent, 1)
     later = notebook.capture("x; z = 3")
-    assert notebook.ledger.started(2, analyse(ast.parse("x; z = 3")), later)
+    assert notebook.ledger.started(2, analyse(ast.parse("x; z = 3")), later, 2)
     assert notebook.ledger.own == {"z"}
     assert notebook.sent("x, y") == {"x", "y"}
+
+
+def test_what_a_cell_brought_that_did_not_run_goes_along_again():
+    notebook = Notebook("x = 1; y = 2")
+    notebook.sent("y = 3")
+    capture = notebook.capture("x; z = 4; y = 5")
+    notebook.ledger.withdrawn(notebook.new, capture, 1)
+    assert notebook.ledger.own == {"y"}
+    assert notebook.sent("x, y") == {"x"}
 
 
 def test_ipythons_own_names_stay_here():

@@ -253,6 +253,29 @@ def test_cells_after_an_error_do_not_run(kernel):
     assert second.stdout == ""
 
 
+def test_names_that_could_not_be_loaded_there_are_sent_again(kernel):
+    kernel.run("class Shy:\n    def __reduce__(self): return (int, ('no number',))\nshy = Shy()")
+    for _ in range(2):
+        cell = kernel.run("%%rexec\nshy")
+        assert cell.error.startswith("CaptureError: [R10]")
+        assert "'shy'" in cell.error
+
+
+def test_a_name_that_a_failed_cell_did_not_assign_goes_along_next_time(kernel):
+    kernel.run("late = 'mine'")
+    kernel.run("%%rexec\nif True:\n    1 / 0\nlate = 'theirs'")
+    missed = kernel.run("%%rexec\nlate")
+    assert missed.error.startswith("NameError")
+    assert "'late' exists here: run the cell again" in missed.traceback
+    assert kernel.run("%%rexec\nlate").text == "'mine'"
+
+
+def test_leaving_the_code_leaves_the_session_alive(kernel):
+    kernel.run("%%rexec\nstill_there = 1")
+    assert kernel.run("%%rexec\nimport sys\nsys.exit(3)").error == "SystemExit: 3"
+    assert kernel.run("%%rexec\nstill_there").text == "1"
+
+
 def test_a_local_error_stays_plain(kernel):
     assert "Traceback (most recent call last)" in kernel.run("never_defined").traceback
 
@@ -351,6 +374,16 @@ def test_a_cell_that_is_not_waited_for_prints_below_itself(kernel):
     cell.wait_for("released")
     assert kernel.value("counted") == "3"
     cell.wait_for_status("✓ default")
+
+
+def test_a_cell_that_is_not_waited_for_can_be_cancelled(kernel):
+    cell = kernel.run("%%rexec --bg\nimport time\nprint('on', flush=True)\ntime.sleep(600)")
+    kernel.run("job = _")
+    cell.wait_for("on")
+    assert kernel.value("job.cancel()") == "True"
+    assert kernel.run("job.result()").error.startswith("CancelledError")
+    cell.wait_for_status("stopped")
+    assert kernel.value("job.cancelled(), job.state") == "(True, 'cancelled')"
 
 
 def test_an_error_of_a_cell_that_is_not_waited_for_is_shown_below_it(kernel):

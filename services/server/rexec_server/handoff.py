@@ -197,7 +197,7 @@ class WorkerGone(Message, frozen=True):
 
 
 class CellStarted(Message, frozen=True):
-    """The cell is about to run. ``incarnation`` counts the kernels of the session, from 1."""
+    """The cell is about to run. ``incarnation`` numbers the session's kernels, ever higher."""
 
     job: p.JobId
     incarnation: Count

@@ -20,6 +20,7 @@ from rexec_server.agent.schedule import MANAGER
 
 _READ = 256 * 1024
 _PIPE = 1024 * 1024
+_REST = 0.02  # output is shown less often than that, and a line at a time costs far more
 _STREAMS = ("stdout", "stderr")
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class ExecPort:
         self._clock = clock
         self._peers: dict[int, _Peer] = {}
         self._pipes: dict[int, _Pipes] = {}
+        self._resting: dict[int, float] = {}
         self._path = directory / h.SOCKET
         self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -92,6 +94,7 @@ class ExecPort:
         self._poll.register(descriptor, select.EPOLLIN)
 
     def _unwatch(self, descriptor: int) -> None:
+        self._resting.pop(descriptor, None)
         if self._handlers.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
@@ -234,9 +237,19 @@ class ExecPort:
     def _pipe_reader(self, pid: int, descriptor: int) -> Handler:
         def read(events: int) -> None:
             del events
-            self._read_pipe(pid, descriptor)
+            if 0 < self._read_pipe(pid, descriptor) < _READ:
+                self._resting[descriptor] = self._clock() + _REST
+                self._poll.modify(descriptor, 0)
 
         return read
+
+    def tick(self, now: float) -> float:
+        """Watch the pipes again that had a rest; return when to be called again."""
+        for descriptor, until in list(self._resting.items()):
+            if until <= now:
+                del self._resting[descriptor]
+                self._poll.modify(descriptor, select.EPOLLIN)
+        return min(self._resting.values(), default=float("inf"))
 
     def _drain(self, pid: int) -> None:
         """Read what is in a worker's pipes now: not more than fits in them."""

@@ -24,7 +24,7 @@ STATUS_EVERY = 1.0
 FAREWELL = 1.0
 """Seconds that clients have to acknowledge the last events of an agent that ends."""
 PATIENCE = 0.001
-"""Seconds that news of a job that has just started may wait for its end to go along."""
+"""Seconds that news which is not urgent may wait for more to go along."""
 
 _BURST = 64
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class AgentLoop:
 
     def _step(self, latest: float = float("inf")) -> None:
         now = self._clock()
-        deadline = min(self._machine.tick(now), latest)
+        deadline = min(self._machine.tick(now), self._port.tick(now), latest)
         if self._machine.silent(now):
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
@@ -154,15 +154,14 @@ class AgentLoop:
 
     def _send(self, now: float) -> float:
         """Send what is to be sent; return when to look again."""
-        commands = self._machine.commands()
-        for target, message, payload in commands:
+        for target, message, payload in self._machine.commands():
             self._port.send(target, message, payload)
         if self._link.blocked:
             self._link.flush()
         if self._link.blocked:
             return float("inf")
         if self._machine.patient:
-            if commands and not self._hold_until:
+            if not self._hold_until:
                 self._hold_until = now + PATIENCE
             if now < self._hold_until:
                 return self._hold_until

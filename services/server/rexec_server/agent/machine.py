@@ -31,6 +31,9 @@ from rexec_server.agent.spool import Spool
 HOUSEKEEPING = 1.0
 """Seconds between two looks at what is neither urgent nor precise."""
 
+MANY = 16
+"""Waiting jobs from which on sending much at once counts more than sending it soon."""
+
 _LIST_ROWS = 500
 _PATIENT = frozenset({p.Journaled, p.Started})
 _log = logging.getLogger(__name__)
@@ -141,10 +144,15 @@ class AgentMachine:
 
     @property
     def patient(self) -> bool:
-        """Whether what there is to send would lose little by being sent a moment later."""
-        if self._link.parcels or self._pulls:
+        """Whether what there is to send would lose little by being sent a moment later.
+
+        A job that has just started may be about to end, and where many wait it does not
+        matter when exactly the end of one is known.
+        """
+        parcels = self._shared.parcels
+        if not parcels or self._link.parcels or self._pulls:
             return False
-        return all(type(message) in _PATIENT for message, _ in self._shared.parcels)
+        return self.queued >= MANY or all(type(message) in _PATIENT for message, _ in parcels)
 
     @property
     def refused(self) -> p.Refused | None:

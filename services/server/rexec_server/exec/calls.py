@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import mmap
 import os
 import select
 import signal
@@ -30,6 +29,7 @@ from rexec_server.exec import failures, payloads
 from rexec_server.exec.interrupts import guarded, in_guarded, recover_lost
 from rexec_server.exec.output import no_input, text_stream
 from rexec_server.exec.processes import die_with, flush_c_streams, widen
+from rexec_server.exec.slot import Slot
 
 _KEPT_VALUES = 16
 _REMEMBERED_INTERRUPTS = 64
@@ -51,11 +51,10 @@ class Worker:
     control
         Pipe through which the manager names the job that an interrupt is meant for.
     slot
-        Memory shared with the manager; holds the id of the job that is under way, and then
-        whether this worker ever was ready for one.
+        Shared with the manager.
     """
 
-    def __init__(self, handoff: Path, control: int, slot: mmap.mmap) -> None:
+    def __init__(self, handoff: Path, control: int, slot: Slot) -> None:
         self._files = handoff / h.FILES
         self._control = control
         self._slot = slot
@@ -80,11 +79,11 @@ class Worker:
 
     def serve(self) -> None:
         """Run calls until the agent closes the connection."""
-        self._slot[_ID] = 1
+        self._slot.ready = True
         while True:
             message, payload = self._receive()
             if isinstance(message, h.RunCall):
-                self._slot[:_ID] = message.job.encode()
+                self._slot.begin(message.job)
                 self._run(message, payload)
 
     # ------------------------------------------------------------------------ one call
@@ -106,7 +105,7 @@ class Worker:
             answer, data = self._success(job, value, time.perf_counter() - started)
         self._restore()
         # From here on it must not be killed any more: another job may come at once.
-        self._slot[:_ID] = bytes(_ID)
+        self._slot.end()
         self._socket.sendall(h.encode(answer, data))
         self._job = ""
 
@@ -220,6 +219,7 @@ class Worker:
             signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _on_interrupt(self, _: int, frame: FrameType | None) -> None:
+        self._slot.hear()
         with suppress(BlockingIOError):
             names = os.read(self._control, 64 * _ID).decode()
             self._named.extend(names[at : at + _ID] for at in range(0, len(names), _ID))
@@ -279,15 +279,13 @@ def main() -> None:
     """Run a worker; the manager gives the arguments."""
     parent, handoff, control, slot = sys.argv[1:]
     die_with(int(parent))
-    shared = mmap.mmap(int(slot), mmap.PAGESIZE)
-    os.close(int(slot))
     sys.argv[1:] = []
     sys.argv[0] = ""
     # What user code finds as its main module is its own; so is what it can import.
     sys.modules["__main__"] = ModuleType("__main__")
     sys.path.insert(0, "")
     builtins.input = no_input
-    worker = Worker(Path(handoff), int(control), shared)
+    worker = Worker(Path(handoff), int(control), Slot(int(slot)))
     try:
         worker.serve()
     except (GoneError, OSError):

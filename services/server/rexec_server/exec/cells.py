@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from pathlib import Path
@@ -54,7 +55,8 @@ class Session:
         self._new_kernel = new_kernel
         self._report = report
         self._ooms = ooms
-        self._incarnation = 0
+        # Nothing remembers what an earlier manager counted: a later one starts higher.
+        self._incarnation = time.time_ns() // 1_000_000
         self._ready = False
         self._phase = _Phase.IDLE
         self._cell: h.RunCell | None = None
@@ -62,6 +64,7 @@ class Session:
         self._interrupted = False
         self._held: dict[str, bytes] = {}
         self._starting: asyncio.Task[None] | None = None
+        self._interrupting: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
 
@@ -89,8 +92,8 @@ class Session:
             self._answer(h.Interrupted(job=job, traceback=[]))
         elif self._phase is _Phase.SENT:
             self._interrupted = True
-        elif self.kernel is not None:
-            await self.kernel.interrupt()
+        else:
+            await self._interrupt(job)
 
     def kill(self, job: str) -> None:
         """Kill the kernel if it runs this cell; withdraw it if it has not started."""
@@ -140,8 +143,8 @@ class Session:
             held, self._held = self._held, {}
             for stream, text in held.items():
                 self.wrote(stream, text)
-            if self._interrupted and self.kernel is not None:
-                self._starting = asyncio.create_task(self.kernel.interrupt())
+            if self._interrupted:
+                self._interrupting = asyncio.create_task(self._interrupt(message.job))
         elif isinstance(message, h.CellOutput):
             self._report(message, payload)
         else:
@@ -199,6 +202,14 @@ class Session:
             self.ended(Ending())
             return
         self._limit = asyncio.get_running_loop().call_later(_START_LIMIT, self._give_up, kernel)
+
+    async def _interrupt(self, job: str) -> None:
+        def wanted() -> bool:
+            return kernel is self.kernel and self._cell is not None and self._cell.job == job
+
+        kernel = self.kernel
+        if kernel is not None:
+            await kernel.interrupt(wanted=wanted)
 
     def _give_up(self, kernel: Kernel) -> None:
         self._trouble = f"it was not ready within {_START_LIMIT:.0f} s"

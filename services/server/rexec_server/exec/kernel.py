@@ -37,6 +37,7 @@ from rexec_server.exec.channel import Channel, Ready  # noqa: E402
 from rexec_server.exec.interrupts import recover_lost, within  # noqa: E402
 from rexec_server.exec.output import no_input, text_stream  # noqa: E402
 from rexec_server.exec.processes import die_with, flush_c_streams, widen  # noqa: E402
+from rexec_server.exec.slot import Slot  # noqa: E402
 
 _STREAMS = {
     "display_data": "display",
@@ -76,6 +77,11 @@ class Display(Session):
 class Shell(ZMQInteractiveShell):
     """The usual shell; a `UsageError` is an error of the cell as any other."""
 
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - the base's signature
+        """Keep no copy of what is printed: it would grow without end, and cost more than that."""
+        yield
+
     def show_usage_error(self, exc: BaseException) -> None:
         """Do not print it: it is raised where the cell came from."""
         self._showtraceback(type(exc), exc, [f"UsageError: {exc}"])
@@ -91,6 +97,7 @@ class Kernel(IPythonKernel):
     shell_class = Type(Shell)
     shell: Any
     channel: Channel
+    slot: Slot
     files: Path
 
     def __init__(self, **kwargs: Any) -> None:
@@ -154,7 +161,9 @@ class Kernel(IPythonKernel):
         lines = _lines(self.shell._last_traceback or ())  # noqa: SLF001 - it has no other name
         shown = self._display.error
         cancelled = self._cancelled and isinstance(error, asyncio.CancelledError)
-        if cancelled or isinstance(error, KeyboardInterrupt):
+        # While IPython winds a cell up it shows the exception and keeps no trace of it.
+        late = error is None and shown is not None and shown["ename"] == "KeyboardInterrupt"
+        if cancelled or late or isinstance(error, KeyboardInterrupt):
             lines = failures.shortened(lines)
             return h.Interrupted(job=cell.job, traceback=lines, duration=duration), b""
         if error is None and shown is not None:
@@ -209,6 +218,7 @@ class Kernel(IPythonKernel):
     post_handler_hook = pre_handler_hook
 
     def _on_interrupt(self, _: int, frame: FrameType | None) -> None:
+        self.slot.hear()
         if within(frame, _USER_CODE) and not self.channel.defers(frame):
             raise KeyboardInterrupt
 
@@ -218,6 +228,7 @@ class Kernel(IPythonKernel):
         loop = asyncio.get_running_loop()
 
         def on_interrupt(_: int, frame: FrameType | None) -> None:
+            self.slot.hear()
             if within(frame, _RUN_CODE):
                 if not self.channel.defers(frame):
                     raise KeyboardInterrupt
@@ -275,12 +286,13 @@ def _lines(entries: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run a kernel; the manager gives the arguments, the last of them are ipykernel's."""
-    parent, channel, files, *arguments = sys.argv[1:]
+    parent, channel, slot, files, *arguments = sys.argv[1:]
     die_with(int(parent))
     os.set_inheritable(int(channel), False)  # noqa: FBT003 - the only way to say it
     for pipe in (1, 2):
         widen(pipe)
     Kernel.channel = Channel(int(channel))
+    Kernel.slot = Slot(int(slot))
     Kernel.files = Path(files)
     sys.argv[1:] = []
     config = Config()

@@ -9,10 +9,11 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_server import handoff as h
 from rexec_server.exec.channel import FromKernel, Ready
 from rexec_server.exec.processes import Ending, Guard, kill_group, on_end, python
+from rexec_server.exec.slot import Slot, new_memory
 
 _PAUSE = 0.01
 """Seconds in which text is gathered before more is passed on."""
@@ -104,6 +106,7 @@ class Kernel:
         self, files: Path, place: Path, directory: Path, guard: Guard, listener: Listener
     ) -> None:
         self.pid = 0
+        self.slot: Slot
         self._files = files
         self._directory = directory
         self._guard = guard
@@ -142,18 +145,21 @@ class Kernel:
             _Text(name, reading)
             for name, (reading, _) in zip(("stdout", "stderr"), pipes, strict=True)
         ]
-        self._specs.arguments = (str(os.getpid()), str(theirs.fileno()), str(self._files))
+        shared = new_memory()
+        inherited = (theirs.fileno(), shared)
+        self._specs.arguments = (str(os.getpid()), *map(str, inherited), str(self._files))
         try:
             await self._manager.start_kernel(
                 independent=True,
                 stdin=subprocess.DEVNULL,
                 stdout=pipes[0][1],
                 stderr=pipes[1][1],
-                pass_fds=(theirs.fileno(),),
+                pass_fds=inherited,
                 cwd=str(self._directory),
                 env={**os.environ, "IPYTHONDIR": str(self._settings)},
             )
         finally:
+            self.slot = Slot(shared)
             theirs.close()
             for _, writing in pipes:
                 os.close(writing)
@@ -165,13 +171,18 @@ class Kernel:
 
     def run(self, cell: h.RunCell, payload: bytes) -> None:
         """Have a cell run. The kernel must be ready, and must have answered the last one."""
+        if self._requests is None:  # it has ended, which the session hears next
+            return
         content = {"code": "", "silent": False, "store_history": True, "allow_stdin": False}
         buffers = [msgspec.msgpack.encode(cell), payload]
         self._manager.session.send(self._requests, "execute_request", content, buffers=buffers)
 
-    async def interrupt(self) -> None:
-        """Send SIGINT to the kernel and what it started."""
+    async def interrupt(self, *, wanted: Callable[[], bool]) -> None:
+        """Send SIGINT to the kernel and what it started, and see to it that it is heard."""
         await self._manager.interrupt_kernel()
+        await self.slot.insist(
+            lambda: os.kill(self.pid, signal.SIGINT), wanted=lambda: bool(self.pid) and wanted()
+        )
 
     def kill(self) -> None:
         """Kill the kernel and what it started."""
@@ -251,6 +262,7 @@ class Kernel:
     # ---------------------------------------------------------------------------- ending
 
     def _ended(self, ending: Ending) -> None:
+        self.pid = 0
         while self._hear():
             pass
         self._drain()
@@ -261,6 +273,7 @@ class Kernel:
         self._channel.close()
         if self._requests is not None:
             self._requests.close(linger=0)
+            self._requests = None
         self._finishing = self._loop.create_task(self._finish(ending))
 
     async def _finish(self, ending: Ending) -> None:

@@ -118,7 +118,7 @@ class Manager:
         if isinstance(message, h.RunCell):
             self.sessions[message.session].run(message, payload)
         elif isinstance(message, h.InterruptJob) and message.pid:
-            self.workers.interrupt(message.pid, message.job)
+            self._do(self.workers.interrupt(message.pid, message.job))
         elif isinstance(message, h.InterruptJob):
             self._do(self.sessions[message.session].interrupt(message.job))
         elif message.pid:

@@ -119,6 +119,8 @@ def _guard(reading: int, writing: int) -> None:
 
 def kill_group(group: int) -> None:
     """Kill all processes of a group, if there are any."""
+    if group <= 0:  # that would be our own
+        return
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import signal
 import subprocess
@@ -15,8 +14,8 @@ from rexec_server import handoff as h
 from rexec_server.exec.memory import OomCounter
 from rexec_server.exec.processes import Ending, Guard, kill_group, on_end, python
 from rexec_server.exec.reports import Report
+from rexec_server.exec.slot import Slot, new_memory
 
-_ID = 32
 _MAX_PAUSE = 5.0
 _STOP_TRIES = 100
 _SETTLE_TRIES = 100
@@ -26,19 +25,9 @@ _SETTLE_TRIES = 100
 class _Worker:
     process: subprocess.Popen[bytes]
     control: int
-    slot: mmap.mmap
+    slot: Slot
     reason: str = ""
     """Why we killed it, if it was for lack of memory."""
-
-    @property
-    def job(self) -> str:
-        """The job under way; empty if there is none."""
-        return self.slot[:_ID].rstrip(b"\0").decode()
-
-    @property
-    def ready(self) -> bool:
-        """Whether it ever got as far as waiting for work."""
-        return bool(self.slot[_ID])
 
     def release(self) -> None:
         os.close(self.control)
@@ -87,7 +76,7 @@ class Workers:
     async def settled(self) -> None:
         """Wait until all workers are ready, but not for ever."""
         for _ in range(_SETTLE_TRIES):
-            if all(worker.ready for worker in self._workers.values()):
+            if all(worker.slot.ready for worker in self._workers.values()):
                 return
             await asyncio.sleep(0.02)
 
@@ -101,7 +90,7 @@ class Workers:
             self._gone.clear()
             await self._gone.wait()
 
-    def interrupt(self, pid: int, job: str) -> None:
+    async def interrupt(self, pid: int, job: str) -> None:
         """Raise KeyboardInterrupt in this job, if this worker runs it."""
         worker = self._workers.get(pid)
         if worker is None:
@@ -109,12 +98,20 @@ class Workers:
         # The worker compares: only it can tell what it runs when the signal arrives.
         with suppress(BlockingIOError):
             os.write(worker.control, job.encode())
-        os.kill(pid, signal.SIGINT)
+
+        def send() -> None:
+            os.kill(pid, signal.SIGINT)
+
+        def wanted() -> bool:
+            return self._workers.get(pid) is worker and worker.slot.job == job
+
+        send()
+        await worker.slot.insist(send, wanted=wanted)
 
     async def kill(self, pid: int, job: str) -> None:
         """Kill this worker if it runs this job."""
         worker = self._workers.get(pid)
-        if worker is None or worker.job != job:
+        if worker is None or worker.slot.job != job:
             return
         # While it is stopped it cannot go on to another job between the check and the kill.
         os.kill(pid, signal.SIGSTOP)
@@ -124,7 +121,7 @@ class Workers:
             await asyncio.sleep(0.001)
         if pid not in self._workers:
             return
-        if worker.job == job:
+        if worker.slot.job == job:
             kill_group(pid)
         else:
             os.kill(pid, signal.SIGCONT)
@@ -137,8 +134,7 @@ class Workers:
     def _start(self) -> None:
         controlled, control = os.pipe()
         os.set_blocking(control, False)
-        shared = os.memfd_create("job")
-        os.truncate(shared, mmap.PAGESIZE)
+        shared = new_memory()
         arguments = (str(os.getpid()), str(self._handoff), str(controlled), str(shared))
         process = subprocess.Popen(
             python("rexec_server.exec.calls", *arguments),
@@ -147,15 +143,13 @@ class Workers:
             pass_fds=(controlled, shared),
             start_new_session=True,
         )
-        slot = mmap.mmap(shared, mmap.PAGESIZE)
         os.close(controlled)
-        os.close(shared)
-        self._workers[process.pid] = _Worker(process, control, slot)
+        self._workers[process.pid] = _Worker(process, control, Slot(shared))
         on_end(process, self._guard, lambda ending: self._ended(process.pid, ending))
 
     def _ended(self, pid: int, ending: Ending) -> None:
         worker = self._workers.pop(pid)
-        self._failures = 0 if worker.ready else self._failures + 1
+        self._failures = 0 if worker.slot.ready else self._failures + 1
         worker.release()
         self._gone.set()
         killed = ending.signal == signal.SIGKILL
