@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -121,12 +121,16 @@ class Kernel(IPythonKernel):
             await self._user_code(cell, payload)
         except KeyboardInterrupt:
             error: BaseException | None = KeyboardInterrupt()
-        except (RefusedError, asyncio.CancelledError) as refusal:
+        except (Exception, asyncio.CancelledError) as refusal:  # noqa: BLE001 - must be answered
             error = refusal
         else:
             error = self._error()
         duration = time.perf_counter() - started
-        answer, data = self._answer(cell, error, duration)
+        try:
+            answer, data = self._answer(cell, error, duration)
+        except Exception as trouble:  # noqa: BLE001 - user code can break the shell itself
+            text = f"The cell ran, but its end cannot be told: {trouble!r}."
+            answer, data = failures.refused(cell.job, "R11", text, duration)
         self._flush()
         self._display.job = ""
         self.channel.post(answer, data)
@@ -206,8 +210,9 @@ class Kernel(IPythonKernel):
         return message, data
 
     def _flush(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(Exception):  # user code may have left anything in their place
+            sys.stdout.flush()
+            sys.stderr.flush()
         flush_c_streams()
 
     # ----------------------------------------------------------------------- interrupts
