@@ -14,13 +14,10 @@ import cloudpickle
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.errors import CaptureError
-from rexec_jupyter.core.values import UnpicklableError, dump, type_name
+from rexec_jupyter.core.values import SCALARS, UnpicklableError, dump, type_name
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """This Python's version, as in `protocol.Submit`."""
-
-
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 class Prepared:
@@ -114,7 +111,6 @@ def dump_call(
     if isinstance(function, FunctionType):
         function = prepared(function)
     if isinstance(function, Prepared) and _are_scalars(args, kwargs):
-        # Here pickle makes the same of it as cloudpickle, which is far slower.
         return [pickle.dumps((function, args, kwargs), protocol=5)]
     try:
         return dump((function, args, kwargs))
@@ -130,8 +126,8 @@ def dump_call(
 
 
 def _are_scalars(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    return all(type(value) in _SCALARS for value in args) and all(
-        type(value) in _SCALARS for value in kwargs.values()
+    return all(type(value) in SCALARS for value in args) and all(
+        type(value) in SCALARS for value in kwargs.values()
     )
 
 

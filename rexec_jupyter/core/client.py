@@ -93,7 +93,7 @@ class Client:
         RexecError
             If it could not run, or its result cannot be brought here.
         """
-        job = self._call(fn, args, kwargs, stream=True)
+        job = self._call(fn, args, kwargs, stream=True, states=False)
         attend(job, job.done)
         value: T = job.result()
         if isinstance(value, RemoteGenerator):
@@ -163,12 +163,20 @@ class Client:
         return max((server.slots for server in self._link.exchange.servers), default=1)
 
     def _call(
-        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, stream: bool = False
+        self,
+        fn: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        stream: bool = False,
+        states: bool = True,
     ) -> Job[Any]:
         self._link.check()
         label = fn.label if isinstance(fn, Prepared) else label_of(fn)
         parts = dump_call(fn, args, kwargs)
-        return self.submit_parts("call", parts, label=label, stream=stream, python=PYTHON)
+        return self.submit_parts(
+            "call", parts, label=label, stream=stream, states=states, python=PYTHON
+        )
 
     def submit_parts(
         self,
@@ -178,9 +186,20 @@ class Client:
         session: str = "default",
         label: str = "",
         stream: bool = False,
+        states: bool = True,
         **spec: Any,
     ) -> Job[Any]:
-        """Submit what was pickled already; the rest is as in `protocol.Submit`."""
+        """Submit what was pickled already.
+
+        Parameters
+        ----------
+        stream
+            Keep all output for `Job.take`.
+        states
+            Keep changes of the job's state for it too.
+        **spec
+            As in `protocol.Submit`.
+        """
         link = self._link
         link.check()
         job_id = new_id()
@@ -195,7 +214,13 @@ class Client:
             **spec,
         )
         job: Job[Any] = Job(
-            link, job_id, session=session, kind=kind, label=submit.label, stream=stream
+            link,
+            job_id,
+            session=session,
+            kind=kind,
+            label=submit.label,
+            stream=stream,
+            states=states,
         )
         job.nbytes = submit.payload.nbytes
         if job.nbytes <= p.INLINE:

@@ -56,6 +56,7 @@ class Job(Future[T]):
         kind: Literal["call", "cell", ""] = "",
         label: str = "",
         stream: bool = False,
+        states: bool = True,
     ) -> None:
         super().__init__()
         self.id = job_id
@@ -66,6 +67,7 @@ class Job(Future[T]):
         self.nbytes = 0
         self._link = link
         self._stream = stream
+        self._states = stream and states
         self._made = time.monotonic()
         self._seconds: float | None = None
         self._now = "waiting"
@@ -282,7 +284,7 @@ class Job(Future[T]):
 
     def contact(self, notice: n.Contact) -> None:
         """Tell whoever watches that the backend went away, or is there again."""
-        if self._stream and self._outcome is None:
+        if self._states and self._outcome is None:
             if notice.connected:
                 change = StateChange("connected")
             else:
@@ -311,7 +313,7 @@ class Job(Future[T]):
 
     def _change(self, state: str, detail: str = "") -> None:
         self._now = state
-        if self._stream:
+        if self._states:
             self._post(StateChange(state, detail), 0)
 
     def _post(self, happening: Happening, size: int) -> None:
@@ -332,12 +334,11 @@ class Job(Future[T]):
             state = "lost" if outcome.code in ("R07", "journal") else "failed"
             detail = outcome.message
         self._change(state, detail)
-        with self._condition:
-            self._outcome = outcome
-            self._condition.notify_all()
-        if self.done():
-            return  # a generator
-        if state == "cancelled" and not self._interrupted:
+        self._outcome = outcome
+        if self.done():  # a generator
+            with self._condition:
+                self._condition.notify_all()
+        elif state == "cancelled" and not self._interrupted:
             super().cancel()
             super().set_running_or_notify_cancel()
         else:

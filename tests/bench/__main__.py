@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "pipelined": calls.pipelined,
     "map": calls.mapped,
     "array": arrays.array,
+    "array-wire": arrays.array_in_chunks,
     "client-memory": arrays.client_memory,
     "lines-function": printing.lines_from_a_function,
     "lines-cell": printing.lines_from_a_cell,

@@ -4,25 +4,25 @@ import multiprocessing
 import os
 import tempfile
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import psutil
 
 _spawn = multiprocessing.get_context("spawn")
+_RUNTIME = "REXEC_RUNTIME_DIR"
 
 
 @contextmanager
 def private_backend():
     """Let `connect("local")` here and in child processes find a backend that is not there yet."""
-    with tempfile.TemporaryDirectory(prefix="rexec-bench-") as directory:
-        before = os.environ.get("REXEC_RUNTIME_DIR")
-        os.environ["REXEC_RUNTIME_DIR"] = directory
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["REXEC_RUNTIME_DIR"]
-            else:
-                os.environ["REXEC_RUNTIME_DIR"] = before
+    with (
+        tempfile.TemporaryDirectory(prefix="rexec-bench-") as directory,
+        patch.dict(os.environ, {_RUNTIME: directory, "REXEC_LOCAL_LINGER": "0"}),
+    ):
+        yield
+        _, left = psutil.wait_procs(_backend_processes(), timeout=30)
+        if left:
+            raise RuntimeError(f"the backend did not end: {left}")
 
 
 def resident(process):
@@ -32,12 +32,22 @@ def resident(process):
 
 def broker_process():
     """Return the broker of the private backend."""
-    directory = os.environ["REXEC_RUNTIME_DIR"]
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "rexec_broker" in command and process.environ().get("REXEC_RUNTIME_DIR") == directory:
-            return process
-    raise LookupError("the broker does not run")
+    (broker,) = (each for each in _backend_processes() if "rexec_broker" in each.info["cmdline"])
+    return broker
+
+
+def _backend_processes():
+    return [each for each in psutil.process_iter(["cmdline"]) if _is_ours(each)]
+
+
+def _is_ours(process):
+    command = process.info["cmdline"] or []
+    try:
+        return any(part.startswith("rexec_") for part in command) and (
+            process.environ().get(_RUNTIME) == os.environ[_RUNTIME]
+        )
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import select
 import time
 import traceback
 from collections.abc import Callable
+from operator import attrgetter
 
 from rexec_broker.ports import EncryptedPort, Fate
 from rexec_broker.routing import Port, Router
 
 _QUIET_SECONDS = 0.05
 
+_pending = attrgetter("mailbox.pending")
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +87,7 @@ class Loop:
         now = self.beat = time.monotonic()
         busy = False
         for kind, port in self._ports.items():
-            if self._receive(now, kind, port):
+            if port.mailbox.pending and self._receive(now, kind, port):
                 busy = True
                 self._send(now)
         deadline = min(self._router.tick(now), until)
@@ -95,7 +97,7 @@ class Loop:
                     self._router.undeliverable(now, kind, peer)
                 deadline = min(deadline, port.retry_at)
         self._send(now)
-        if not any(port.mailbox.pending for port in self._ports.values()):
+        if not any(map(_pending, self._ports.values())):
             self._wait(deadline - now)
         return busy
 
@@ -117,13 +119,17 @@ class Loop:
 
     def _send(self, now: float) -> None:
         router = self._router
-        while sendings := router.outgoing():
-            for kind, peer, frames in sendings:
+        complete = False
+        while not complete:
+            complete = True
+            for kind, peer, frames in router.outgoing():
                 fate = self._ports[kind].send(now, peer, frames)
                 if fate is Fate.GONE:
                     router.undeliverable(now, kind, peer)
+                    complete = False
                 elif fate is Fate.CONGESTED:
                     router.congested(now, kind, peer)
+                    complete = False
 
     def _wait(self, seconds: float) -> None:
         for descriptor, _ in self._poll.poll(max(0.0, seconds)):

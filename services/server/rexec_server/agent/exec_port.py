@@ -45,10 +45,22 @@ class _Pipes:
 
     def __init__(self, descriptors: list[int]) -> None:
         self.open = dict(zip(descriptors, _STREAMS, strict=True))
+        self._poll = select.poll()
         for descriptor in descriptors:
+            self._poll.register(descriptor, select.POLLIN)
             os.set_blocking(descriptor, False)
             with contextlib.suppress(OSError):
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
+
+    def readable(self) -> list[int]:
+        """Return those that hold something, or have ended."""
+        return [descriptor for descriptor, _ in self._poll.poll(0)]
+
+    def close(self, descriptor: int) -> None:
+        """Close one that has ended."""
+        del self.open[descriptor]
+        self._poll.unregister(descriptor)
+        os.close(descriptor)
 
 
 class ExecPort:
@@ -256,7 +268,7 @@ class ExecPort:
         pipes = self._pipes.get(pid)
         if pipes is None:
             return
-        for descriptor in list(pipes.open):
+        for descriptor in pipes.readable():
             budget = _PIPE
             while budget > 0 and (nbytes := self._read_pipe(pid, descriptor)):
                 budget -= nbytes
@@ -272,9 +284,8 @@ class ExecPort:
         if data:
             self._machine.output(self._clock(), pid, pipes.open[descriptor], data)
         else:
-            del pipes.open[descriptor]
             self._unwatch(descriptor)
-            os.close(descriptor)
+            pipes.close(descriptor)
             if not pipes.open:
                 del self._pipes[pid]
         return len(data)

@@ -12,7 +12,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core.framing import Frame, Parcel, pack
+from rexec_jupyter.core.framing import Frame, FramingError, Parcel, Unpacker, pack
 from rexec_jupyter.core.mailbox import Mailbox
 from rexec_jupyter.core.trust import KeyPair
 
@@ -55,6 +55,8 @@ class BrokerLink:
         self._keys = keys
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._unsent: deque[list[Frame]] = deque()
+        self._arrived: deque[Parcel] = deque()
+        self._unpacker: Unpacker[p.ToServer] = Unpacker(p.ToServer)
         self._complained = False
         self._open()
 
@@ -85,7 +87,7 @@ class BrokerLink:
     @property
     def pending(self) -> bool:
         """Whether something may have arrived that no descriptor tells."""
-        return self._mailbox.pending
+        return bool(self._arrived) or self._mailbox.pending
 
     def arrived(self) -> None:
         """Note that the socket's descriptor is readable."""
@@ -103,22 +105,30 @@ class BrokerLink:
             event = parse_monitor_message([bytes(frame) for frame in message])["event"]
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self._complained = False
-                self._unsent.clear()
+                self._forget()
                 yield Change.MADE
             elif event == zmq.Event.DISCONNECTED:
-                self._unsent.clear()
+                self._forget()
                 yield Change.LOST
             elif not self._complained:
                 self._complained = True
                 _log.warning("%s does not answer as a broker with that key", self._endpoint)
 
-    def receive(self, most: int) -> Iterator[list[Frame]]:
-        """Yield envelopes that have arrived, at most so many."""
+    def receive(self, most: int) -> Iterator[Parcel]:
+        """Yield messages that have arrived, at most so many."""
         for _ in range(most):
-            envelope = self._mailbox.receive()
-            if envelope is None:
-                return
-            yield envelope
+            while not self._arrived:
+                envelope = self._mailbox.receive()
+                if envelope is None:
+                    return
+                self._open_envelope(envelope)
+            yield self._arrived.popleft()
+
+    def _open_envelope(self, envelope: list[Frame]) -> None:
+        try:
+            self._arrived.extend(self._unpacker.unpack(envelope))
+        except FramingError as error:
+            _log.warning("the broker sent something that is not understood: %s", error)
 
     def send(self, parcels: list[Parcel]) -> None:
         """Send messages; what the network does not take now waits for `flush`."""
@@ -136,9 +146,14 @@ class BrokerLink:
 
     def reopen(self) -> None:
         """Give the connection up and make another one."""
-        self._unsent.clear()
+        self._forget()
         self._close(linger=0)
         self._open()
+
+    def _forget(self) -> None:
+        """Drop what belongs to a connection that is gone."""
+        self._unsent.clear()
+        self._arrived.clear()
 
     def _close(self, linger: int) -> None:
         self._socket.disable_monitor()

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core.framing import FramingError, Unpacker
 from rexec_jupyter.core.trust import KeyPair
 from rexec_server.agent.exec_port import ExecPort, Handler
 from rexec_server.agent.link import BrokerLink, Change
@@ -26,7 +25,7 @@ FAREWELL = 1.0
 PATIENCE = 0.001
 """Seconds that news which is not urgent may wait for more to go along."""
 
-_BURST = 64
+_BURST = 16  # messages, before exec has its turn again: it shall not wait for work
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +84,6 @@ class AgentLoop:
         self._poll.register(self._wake, select.EPOLLIN)
         self._handlers[self._wake] = lambda _: self._hear_wake()
         self._port = ExecPort(places.handoff, machine, self._poll, self._handlers, clock)
-        self._unpacker: Unpacker[p.ToServer] = Unpacker(p.ToServer)
         self._link = BrokerLink(places.endpoint, places.broker_key, places.keys)
         self._watch_link()
         self._hold_until = 0.0
@@ -150,12 +148,17 @@ class AgentLoop:
             handler = self._handlers.get(descriptor)  # an earlier one may have closed it
             if handler is not None:
                 handler(events)
-        self._receive()
+        if self._link.pending:
+            self._receive()
+        self._send(self._clock())  # before anything that is due: somebody waits for it
+
+    def _command(self) -> None:
+        for target, message, payload in self._machine.commands():
+            self._port.send(target, message, payload)
 
     def _send(self, now: float) -> float:
         """Send what is to be sent; return when to look again."""
-        for target, message, payload in self._machine.commands():
-            self._port.send(target, message, payload)
+        self._command()
         if self._link.blocked:
             self._link.flush()
         if self._link.blocked:
@@ -171,15 +174,10 @@ class AgentLoop:
         return float("inf")
 
     def _receive(self) -> None:
-        for envelope in self._link.receive(_BURST):
-            now = self._clock()
-            try:
-                parcels = self._unpacker.unpack(envelope)
-            except FramingError as error:
-                _log.warning("the broker sent something that is not understood: %s", error)
-                continue
-            for message, frame in parcels:
-                self._machine.receive(now, message, frame)
+        now = self._clock()
+        for message, frame in self._link.receive(_BURST):
+            self._machine.receive(now, message, frame)
+            self._command()  # exec works while the other messages are read
         self._watch_welcome()
 
     def _hear_wake(self) -> None:

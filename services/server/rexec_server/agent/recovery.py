@@ -82,8 +82,6 @@ class Recovery:
         job.items = record.acked_items
         shared.jobs[job.id] = job
         shared.stored += job_overhead(job)
-        if job.file:
-            shared.stored += record.submit.payload.nbytes
         last = max(events, default=record.acked)
         first = last
         while first - 1 in events:
@@ -95,6 +93,10 @@ class Recovery:
             else:
                 self._restore_event(now, job, events[seq])
         job.spent = job.acked_output
+        if job.terminal:
+            job.file = ""  # it went with the end, or goes now
+        elif job.file:
+            shared.stored += record.submit.payload.nbytes
         return job
 
     def _restore_event(self, now: float, job: Job, entry: Entry) -> None:

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from inspect import isasyncgen, iscoroutine, isgenerator
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -215,7 +216,7 @@ class Worker:
         os.fchdir(self._home)
         sys.stdout, sys.stderr = self._streams
         sys.argv[:] = self._arguments
-        if signal.getsignal(signal.SIGINT) != self._on_interrupt:
+        if _handler(signal.SIGINT) != self._on_interrupt:
             signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _on_interrupt(self, _: int, frame: FrameType | None) -> None:
@@ -243,6 +244,9 @@ class Worker:
         self._socket.close()
         os.close(self._control)
 
+
+# That of `signal` tries to make a member of an enumeration of it, for longer than some calls take.
+_handler: Callable[[int], Any] = import_module("_signal").getsignal
 
 _ITEM = "item of the generator"
 
