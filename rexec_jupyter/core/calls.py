@@ -16,9 +16,6 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.errors import CaptureError
 from rexec_jupyter.core.values import SCALARS, UnpicklableError, dump, type_name
 
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""This Python's version, as in `protocol.Submit`."""
-
 
 class Prepared:
     """A function that was pickled once, for many calls; it arrives as the function itself."""

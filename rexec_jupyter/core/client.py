@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
-from rexec_jupyter.core.calls import PYTHON, Prepared, dump_call, label_of
+from rexec_jupyter.core.calls import Prepared, dump_call, label_of
 from rexec_jupyter.core.console import attend, show
 from rexec_jupyter.core.generator import RemoteGenerator
 from rexec_jupyter.core.happenings import TextOutput
@@ -17,6 +17,7 @@ from rexec_jupyter.core.job import Job
 from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.session import Session
 from rexec_jupyter.core.trust import job_key, new_id
+from rexec_jupyter.core.versions import PYTHON
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from rexec_jupyter.core.reception import Desk, Reception, Verdict
 from rexec_jupyter.core.roster import Server
 from rexec_jupyter.core.transfers import OutgoingPayload
 from rexec_jupyter.core.values import join
+from rexec_jupyter.core.versions import minor
 
 RESEND = (2.0, 10.0)
 """Seconds after which an unanswered submission is sent again: at first, at most."""
@@ -139,11 +140,11 @@ class Custody:
         self.reception.exchange = state.exchange
         if submit is None:
             self._bind(now, state)
-        elif _minor(submit.python) != _minor(state.python) and submit.python and state.python:
+        elif minor(submit.python) != minor(state.python) and submit.python and state.python:
             self.reject(
                 "R12",
-                f"The function was pickled by Python {_minor(submit.python)}, but the server runs "
-                f"Python {_minor(state.python)}; code objects differ between them.",
+                f"The function was pickled by Python {minor(submit.python)}, but the server runs "
+                f"Python {minor(state.python)}; code objects differ between them.",
             )
         elif submit.payload.nbytes <= p.INLINE:
             self._frame = join(self._parts or [])
@@ -394,7 +395,3 @@ class Custody:
 
     def _release(self) -> None:
         self._submit = self._parts = self._message = self._frame = self._outgoing = None
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])

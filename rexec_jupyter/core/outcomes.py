@@ -9,7 +9,6 @@ from typing import Any
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
-from rexec_jupyter.core.calls import PYTHON
 from rexec_jupyter.core.errors import (
     AuthenticationError,
     CaptureError,
@@ -27,6 +26,7 @@ from rexec_jupyter.core.errors import (
     VersionMismatchError,
     WorkerLostError,
 )
+from rexec_jupyter.core.versions import PYTHON
 
 _KINDS: tuple[type[RexecError], ...] = (
     AuthenticationError,

@@ -67,7 +67,15 @@ class Session:
         BaseException
             What the cell raised.
         """
-        job = self._submit(source, names, outputs, value, timeout, label, stream=True)
+        job = self.submit_cell(
+            source,
+            names=names,
+            outputs=outputs,
+            value=value,
+            timeout=timeout,
+            label=label,
+            stream=True,
+        )
         attend(job, lambda: job.ended)
         return job.result()
 
@@ -89,19 +97,6 @@ class Session:
         stream
             Keep all output for `Job.take`. Otherwise `Job.logs` has its text.
         """
-        return self._submit(source, names, outputs, value, timeout, label, stream=stream)
-
-    def _submit(
-        self,
-        source: str,
-        names: Mapping[str, Any] | None,
-        outputs: Sequence[str],
-        value: bool,  # noqa: FBT001 - private
-        timeout: float | None,
-        label: str,
-        *,
-        stream: bool,
-    ) -> Job[CellResult]:
         try:
             parts = dump_cell(source, names or {})
         except UnpicklableError as error:

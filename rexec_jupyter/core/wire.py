@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Callable
 
@@ -13,20 +12,14 @@ from zmq.utils.monitor import parse_monitor_message
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.mailbox import Mailbox
+from rexec_jupyter.core.sockets import WATCHED, dealer
 from rexec_jupyter.core.trust import KeyPair
 
 _BATCH = 64
 """Envelopes taken before others get their turn."""
 _REFUSALS = 3
 """Handshakes in a row that the other side broke off before it is taken for unwilling."""
-_WATCHED = (
-    zmq.EVENT_CONNECTED
-    | zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_DISCONNECTED
-)
+_RECONNECT_MOST_MS = 10_000
 
 
 class Wire:
@@ -67,26 +60,10 @@ class Wire:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        for option, value in (
-            (zmq.CURVE_SERVERKEY, address.broker_key.encode()),
-            (zmq.CURVE_PUBLICKEY, keys.public),
-            (zmq.CURVE_SECRETKEY, keys.secret),
-            (zmq.LINGER, 0),
-            (zmq.IMMEDIATE, 1),
-            (zmq.IPV6, 1),
-            (zmq.MAXMSGSIZE, p.MAX_FRAME),
-            (zmq.HANDSHAKE_IVL, 10_000),
-            (zmq.HEARTBEAT_IVL, 5_000),
-            (zmq.HEARTBEAT_TIMEOUT, 15_000),
-            (zmq.HEARTBEAT_TTL, 15_000),
-            # Many clients do not come back in the same instant after a restart.
-            (zmq.RECONNECT_IVL, 125 + secrets.randbelow(250)),
-            (zmq.RECONNECT_IVL_MAX, 10_000),
-        ):
-            self._socket.setsockopt(option, value)
+        broker_key = address.broker_key.encode()
+        self._socket = dealer(self._context, broker_key, keys, _RECONNECT_MOST_MS)
         self._mailbox = Mailbox(self._socket)
-        self._monitor = self._socket.get_monitor_socket(_WATCHED)
+        self._monitor = self._socket.get_monitor_socket(WATCHED)
         self._news = Mailbox(self._monitor)
         self._socket.connect(address.endpoint)
         self._loop.add_reader(self._monitor.fileno(), self._watch)

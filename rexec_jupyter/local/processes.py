@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rexec_jupyter.core.startup import die_with
+
 FIRST_DELAY = 0.1
 """Seconds before a process that died is started again."""
 LAST_DELAY = 5.0
@@ -20,7 +22,6 @@ SOUND = 10.0
 LOG_BYTES = 1 << 20
 """Size at which a log is turned over."""
 
-_SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,14 +30,6 @@ def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies."""
     if sys.platform == "linux":
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends."""
-    if sys.platform == "linux":
-        _libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it was gone before the call
-            os._exit(1)
 
 
 class Part:
@@ -113,7 +106,7 @@ class Part:
                     cwd=self.log.parent,
                     start_new_session=True,
                     pass_fds=passed,
-                    preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - there is one thread
+                    preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - there is one thread
                 )
         except (OSError, subprocess.SubprocessError) as error:
             with contextlib.suppress(OSError), self.log.open("a") as text:

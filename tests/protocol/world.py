@@ -329,7 +329,7 @@ class Server(Peer):
         content = b"".join(parts)
         described = values.describe(parts)
         large = len(content) > p.INLINE
-        where = h.Where(described.sizes, h.new_file_name() if large else "")
+        where = h.Where(described.sizes, trust.new_id() if large else "")
         if large:
             self.spool.files[where.file] = bytearray(content)
         message = h.Returned(

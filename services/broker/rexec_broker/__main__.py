@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
-import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,10 @@ import click
 from rexec_broker.admission import AdmissionError
 from rexec_broker.broker import Broker, Settings, StartError
 from rexec_broker.limits import MIB, Limits
+from rexec_jupyter.core.startup import LOG_LEVELS, log_to_stderr, report_ready
 from rexec_jupyter.core.trust import KeyPair, new_keypair, read_keypair
 
 _DEFAULTS = Limits()
-_LEVELS = click.Choice(["debug", "info", "warning", "error"])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _log = logging.getLogger("rexec_broker")
@@ -117,18 +114,14 @@ def _host_port(_: click.Context, __: click.Parameter, value: str) -> tuple[str, 
 @_option(
     "--io-threads", type=click.IntRange(min=1), default=2, help="Threads that encrypt and decrypt."
 )
-@_option("--log-level", type=_LEVELS, default="info")
+@_option("--log-level", type=click.Choice(LOG_LEVELS), default="info")
 def main(**options: Any) -> None:
     """Route between rexec clients and the servers of their users.
 
     Both ports speak CURVE and nothing else. Clients show tickets, servers certificates; both
     are checked offline. SIGTERM and SIGINT end the broker in good order.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=options["log_level"].upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr(options["log_level"])
     _use_all_descriptors()
     keys = _keys(options["curve_key_file"])
     settings = Settings(
@@ -182,15 +175,14 @@ def _keys(path: Path | None) -> KeyPair:
 
 
 def _report_ready(descriptor: int, broker: Broker, keys: KeyPair) -> None:
-    report = {
+    report: dict[str, object] = {
         "client": broker.client_address,
         "server": broker.server_address,
         "health": broker.health_address,
         "public_key": keys.public.decode(),
     }
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(report) + "\n")
+        report_ready(descriptor, report)
     except OSError as error:
         raise click.ClickException(f"--ready-fd {descriptor}: {error}") from error
 

@@ -16,6 +16,7 @@ from rexec_broker.limits import Limits
 from rexec_broker.metrics import Metrics, Traffic
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.mailbox import COPIED, Mailbox
+from rexec_jupyter.core.sockets import harden
 from rexec_jupyter.core.trust import KeyPair
 
 _QUEUE = 64  # envelopes, each of up to a MiB
@@ -275,16 +276,12 @@ def router_socket(
 ) -> zmq.Socket[bytes]:
     """Make a ROUTER socket that accepts CURVE connections of `domain` alone."""
     socket = context.socket(zmq.ROUTER)
+    harden(socket)
     socket.curve_server = True
     socket.curve_publickey = keys.public
     socket.curve_secretkey = keys.secret
     socket.zap_domain = domain
     socket.router_mandatory = True
     socket.sndhwm = socket.rcvhwm = _QUEUE
-    socket.maxmsgsize = p.MAX_FRAME
-    socket.handshake_ivl = 10_000
-    socket.heartbeat_ivl = 5_000
-    socket.heartbeat_timeout = socket.heartbeat_ttl = 15_000
-    socket.linger = 0
     socket.backlog = 1024
     return socket

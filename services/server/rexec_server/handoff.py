@@ -13,7 +13,6 @@ pickled, and the agent trusts nothing it reads here further than the user it ser
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from typing import Annotated, Any, Generic, TypeVar
@@ -57,12 +56,11 @@ class Message(Struct, array_like=True, frozen=True, kw_only=True, tag=str.lower)
 
 
 class ManagerHello(Message, frozen=True):
-    """Exec manager → agent, first. ``incarnation`` is a random number of this manager."""
+    """Exec manager → agent, first."""
 
     pid: int
     python: str
     workers: Count
-    incarnation: Count
 
 
 class WorkerHello(Message, frozen=True):
@@ -303,8 +301,3 @@ class Decoder(Generic[M]):
                 yield message, payload
         finally:
             del self._buffer[:at]
-
-
-def new_file_name() -> str:
-    """Return a name for a new file in `FILES`."""
-    return os.urandom(16).hex()

@@ -6,13 +6,13 @@ import logging
 import os
 import platform
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rexec_jupyter.core.carrier import machine_id
+from rexec_jupyter.core.startup import LOG_LEVELS, log_to_stderr
 from rexec_jupyter.core.trust import KeyPair, read_keypair
 from rexec_server import handoff as h
 from rexec_server.agent.exec_port import wall_clock
@@ -110,7 +110,7 @@ def _broker_key(_: click.Context, __: click.Parameter, value: str) -> bytes:
 )
 @option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(LOG_LEVELS),
     default="info",
     help="What to write to stderr.",
 )
@@ -120,11 +120,7 @@ def agent_command(**options: Any) -> None:
     It never runs the user's code; start exec with the same --handoff for that. SIGTERM and
     SIGINT end it in good order, and a second one at once.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=options["log_level"].upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr(options["log_level"])
     try:
         _run(options)
     except (StoppedError, JournalBusyError) as error:

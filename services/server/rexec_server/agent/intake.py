@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import payload_digest
+from rexec_jupyter.core.versions import minor
 from rexec_server.agent.delivery import job_overhead
 from rexec_server.agent.job import Job, Shared
 from rexec_server.agent.payloads import Payloads
@@ -271,8 +272,3 @@ def same(one: p.Submit, other: p.Submit) -> bool:
         and one.session == other.session
         and one.kind == other.kind
     )
-
-
-def minor(python: str) -> str:
-    """Return a version of Python without its last number, such as ``3.11``."""
-    return ".".join(python.split(".", 2)[:2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
@@ -14,18 +13,11 @@ from zmq.utils.monitor import parse_monitor_message
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Frame, FramingError, Parcel, Unpacker, pack
 from rexec_jupyter.core.mailbox import Mailbox
+from rexec_jupyter.core.sockets import WATCHED, dealer
 from rexec_jupyter.core.trust import KeyPair
 
-_RECONNECT_MS = 250
 _RECONNECT_MOST_MS = 4000
 _FAREWELL_MS = 500
-_WATCHED = (
-    zmq.Event.HANDSHAKE_SUCCEEDED
-    | zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.Event.DISCONNECTED
-)
 _log = logging.getLogger(__name__)
 
 
@@ -61,21 +53,10 @@ class BrokerLink:
         self._open()
 
     def _open(self) -> None:
-        socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.curve_publickey, socket.curve_secretkey = self._keys
-        socket.curve_serverkey = self._broker_key
-        socket.immediate = True
-        socket.ipv6 = True
-        socket.maxmsgsize = p.MAX_FRAME
-        socket.heartbeat_ivl = 5000
-        socket.heartbeat_timeout = 15000
-        socket.heartbeat_ttl = 15000
-        socket.reconnect_ivl = _RECONNECT_MS // 2 + secrets.randbelow(_RECONNECT_MS)
-        socket.reconnect_ivl_max = _RECONNECT_MOST_MS
+        socket = dealer(self._context, self._broker_key, self._keys, _RECONNECT_MOST_MS)
         self._socket = socket
         self._mailbox = Mailbox(socket)
-        self._monitor = socket.get_monitor_socket(int(_WATCHED))
+        self._monitor = socket.get_monitor_socket(WATCHED)
         self._news = Mailbox(self._monitor)
         socket.connect(self._endpoint)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import select
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.startup import report_ready
 from rexec_jupyter.core.trust import KeyPair
 from rexec_server.agent.exec_port import ExecPort, Handler
 from rexec_server.agent.link import BrokerLink, Change
@@ -219,7 +219,7 @@ class AgentLoop:
         if self._machine.welcomed and not self._welcomed:
             self._welcomed = True
             if self._ready is not None:
-                write_ready(self._ready, self._ready_line)
+                self._tell_ready(self._ready)
                 self._ready = None
         elif refused is not None and refused is not self._refused:
             self._refused = refused
@@ -231,6 +231,12 @@ class AgentLoop:
                 raise StoppedError(f"the broker refused this server: {refused.message}")
             # It was fine before: a renewed certificate may come, and the jobs go on until then.
             self._machine.certificate = read_certificate(self._places.certificate)
+
+    def _tell_ready(self, descriptor: int) -> None:
+        try:
+            report_ready(descriptor, self._ready_line)
+        except OSError as error:
+            _log.warning("nobody wants to know that the agent is ready: %s", error.strerror)
 
     # ------------------------------------------------------------------------ the status
 
@@ -266,12 +272,3 @@ class AgentLoop:
 def read_certificate(path: Path) -> str:
     """Return the certificate in a file."""
     return path.read_text().strip()
-
-
-def write_ready(descriptor: int, line: dict[str, object]) -> None:
-    """Tell whoever started the agent that it is ready."""
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        _log.warning("nobody wants to know that the agent is ready: %s", error.strerror)

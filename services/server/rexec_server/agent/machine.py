@@ -15,9 +15,10 @@ import msgspec
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Parcel
+from rexec_jupyter.core.versions import minor
 from rexec_server import handoff as h
 from rexec_server.agent.delivery import Delivery
-from rexec_server.agent.intake import Intake, minor, same
+from rexec_server.agent.intake import Intake, same
 from rexec_server.agent.job import Job, Limits, Shared
 from rexec_server.agent.membership import Membership
 from rexec_server.agent.outcome import Outcome

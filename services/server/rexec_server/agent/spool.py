@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rexec_jupyter.core import protocol as p
-from rexec_server import handoff
+from rexec_jupyter.core.trust import new_id
 from rexec_server.agent.records import StorageFullError
 
 KEEP_UNKNOWN = 24 * 3600.0
@@ -74,7 +74,7 @@ class DiskSpool:
 
     def create(self) -> str:
         """See `Spool.create`."""
-        return _OWN + handoff.new_file_name()
+        return _OWN + new_id()
 
     def write(self, name: str, offset: int, data: p.Buffer) -> None:
         """See `Spool.write`."""

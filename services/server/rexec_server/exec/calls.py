@@ -25,11 +25,12 @@ from typing import Any
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
+from rexec_jupyter.core.startup import die_with
 from rexec_server import handoff as h
 from rexec_server.exec import failures, payloads
 from rexec_server.exec.interrupts import guarded, in_guarded, recover_lost
 from rexec_server.exec.output import no_input, text_stream
-from rexec_server.exec.processes import die_with, flush_c_streams, widen
+from rexec_server.exec.processes import flush_c_streams, widen
 from rexec_server.exec.slot import Slot
 
 _KEPT_VALUES = 16

@@ -31,12 +31,13 @@ from traitlets import Type  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 from rexec_jupyter.core import values  # noqa: E402
+from rexec_jupyter.core.startup import die_with  # noqa: E402
 from rexec_server import handoff as h  # noqa: E402
 from rexec_server.exec import failures, payloads  # noqa: E402
 from rexec_server.exec.channel import Channel, Ready  # noqa: E402
 from rexec_server.exec.interrupts import recover_lost, within  # noqa: E402
 from rexec_server.exec.output import no_input, text_stream  # noqa: E402
-from rexec_server.exec.processes import die_with, flush_c_streams, widen  # noqa: E402
+from rexec_server.exec.processes import flush_c_streams, widen  # noqa: E402
 from rexec_server.exec.slot import Slot  # noqa: E402
 
 _STREAMS = {

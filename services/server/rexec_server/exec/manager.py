@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
-import secrets
 import signal
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from rexec_jupyter.core.versions import PYTHON
 from rexec_server import handoff as h
 from rexec_server.exec.cells import Sessions
 from rexec_server.exec.memory import INTERVAL, OomCounter, Watchdog
@@ -89,7 +88,6 @@ class Manager:
         self._stopping = asyncio.Event()
         self._agent: _Agent | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._incarnation = secrets.randbits(63)
         self.workers = Workers(handoff, workers, directory, guard, ooms)
         self.sessions = Sessions(handoff, directory, guard, ooms, self._report)
 
@@ -143,9 +141,8 @@ class Manager:
             agent.send(
                 h.ManagerHello(
                     pid=os.getpid(),
-                    python=".".join(platform.python_version_tuple()[:2]),
+                    python=PYTHON,
                     workers=self._count,
-                    incarnation=self._incarnation,
                 )
             )
             self.workers.start(self._report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,6 @@ from rexec_jupyter.core import carrier, values
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import payload_digest
 from rexec_server import handoff as h
-
-_CHUNK = 16 * 1024 * 1024
 
 
 class DamagedError(Exception):
@@ -67,24 +64,7 @@ def store(files: Path, parts: Sequence[p.Buffer]) -> tuple[h.Result, bytes]:
     hashing = threading.Thread(target=lambda: digests.append(payload_digest(parts)))
     hashing.start()
     try:
-        name = _write(files, parts)
+        name = carrier.write_segment(str(files), parts)
     finally:
         hashing.join()
     return h.Result(h.Where(sizes, name), digests[0]), b""
-
-
-def _write(files: Path, parts: Sequence[p.Buffer]) -> str:
-    name = h.new_file_name()
-    path = files / name
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        for part in parts:
-            view = memoryview(part)
-            while view:
-                view = view[os.write(descriptor, view[:_CHUNK]) :]
-    except BaseException:
-        path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
-    return name

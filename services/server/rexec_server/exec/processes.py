@@ -13,15 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-_PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with(parent: int) -> None:
-    """Have the system kill this process when its parent ends, and now if that is gone."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def flush_c_streams() -> None:
@@ -70,7 +62,7 @@ _MEANINGS = {
 class Guard:
     """Kills process groups when this process is gone, however it ended.
 
-    A process that is killed takes along those that asked the system for it (`die_with`), but
+    A process that is killed takes along those that asked for it (`startup.die_with`), but
     not what those had started. It is a small process of its own; make it before anything else.
     """
 

@@ -1,0 +1,57 @@
+"""ZeroMQ sockets as both sides of the broker need them."""
+
+from __future__ import annotations
+
+import secrets
+
+import zmq
+
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.trust import KeyPair
+
+WATCHED = int(
+    zmq.Event.HANDSHAKE_SUCCEEDED
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.DISCONNECTED
+)
+"""What a peer of the broker has to know of its connection."""
+
+_RECONNECT = 250  # milliseconds
+
+
+def harden(socket: zmq.Socket[bytes]) -> None:
+    """Bound what the other side can do, and notice when it is gone; before connect or bind."""
+    socket.linger = 0
+    socket.maxmsgsize = p.MAX_FRAME
+    # The broker's own limit, so both sides give up a handshake together.
+    socket.handshake_ivl = 10_000
+    socket.heartbeat_ivl = 5_000
+    socket.heartbeat_timeout = socket.heartbeat_ttl = 15_000
+
+
+def dealer(
+    context: zmq.Context[zmq.Socket[bytes]], broker_key: bytes, keys: KeyPair, reconnect_most: int
+) -> zmq.Socket[bytes]:
+    """Make a socket that speaks CURVE with one broker alone; not connected yet.
+
+    Parameters
+    ----------
+    broker_key
+        The broker's public key, in Z85: nobody else can answer.
+    keys
+        Our own.
+    reconnect_most
+        Most milliseconds between two attempts to connect.
+    """
+    socket = context.socket(zmq.DEALER)
+    harden(socket)
+    socket.curve_serverkey = broker_key
+    socket.curve_publickey, socket.curve_secretkey = keys
+    socket.immediate = True
+    socket.ipv6 = True
+    # Many peers do not come back in the same instant after a restart.
+    socket.reconnect_ivl = _RECONNECT // 2 + secrets.randbelow(_RECONNECT)
+    socket.reconnect_ivl_max = reconnect_most
+    return socket
