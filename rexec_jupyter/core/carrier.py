@@ -1,7 +1,7 @@
 """Payloads as files, between processes of one user on one machine.
 
-The file is the whole payload. Whoever was given its name owns it and removes it; a reader
-maps it privately, so its arrays are writable and what it writes is seen by nobody else.
+The file is the whole payload. Whoever was given its name owns it and removes it. A reader gets
+it privately: its arrays are writable, and what it writes is seen by nobody else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rexec_jupyter.core.trust import new_id, payload_digest
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAX_BUFFERS = 512
+_MAPPED = p.CHUNK  # a mapping keeps a descriptor: for small files, many would use them all up
 
 
 def machine_id(directory: str | os.PathLike[str]) -> str:
@@ -89,12 +90,12 @@ def _write_all(descriptor: int, views: list[memoryview]) -> None:
 
 
 def read_segment(directory: str, payload: p.Payload) -> tuple[memoryview, bool]:
-    """Map the file that a payload names.
+    """Map the file that a payload names; read it if it is small.
 
     Returns
     -------
     buffer, authentic
-        The bytes, not copied, and whether their digest is the announced one.
+        The bytes, writable, and whether their digest is the announced one.
 
     Raises
     ------
@@ -108,12 +109,20 @@ def read_segment(directory: str, payload: p.Payload) -> tuple[memoryview, bool]:
         ours = stat.S_ISREG(place.st_mode) and place.st_uid == os.getuid()
         if not ours or place.st_size != payload.nbytes or not payload.segment:
             raise OSError(f"{payload.segment} is not a file of ours of {payload.nbytes} bytes")
-        access = mmap.PROT_READ | mmap.PROT_WRITE
-        mapped = mmap.mmap(descriptor, payload.nbytes, mmap.MAP_PRIVATE, access)
+        buffer = _content(descriptor, payload.nbytes)
     finally:
         os.close(descriptor)
-    buffer = memoryview(mapped)
     return buffer, payload_digest((buffer,)) == payload.digest
+
+
+def _content(descriptor: int, nbytes: int) -> memoryview:
+    if nbytes >= _MAPPED:
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        return memoryview(mmap.mmap(descriptor, nbytes, mmap.MAP_PRIVATE, access))
+    content = bytearray(nbytes)
+    if os.readv(descriptor, [content]) != nbytes:
+        raise OSError("the file became shorter")
+    return memoryview(content)
 
 
 def drop_segment(directory: str, name: str) -> None:

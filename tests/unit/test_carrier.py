@@ -40,8 +40,9 @@ def test_a_value_passes_as_a_file_without_being_copied_into_memory(directory):
     assert np.shares_memory(result["array"], np.frombuffer(buffer, np.uint8))
 
 
-def test_what_a_reader_changes_nobody_else_sees(directory):
-    payload = hand_over(directory, np.zeros(1000))
+@pytest.mark.parametrize("count", [1000, 300_000])
+def test_what_a_reader_changes_nobody_else_sees(directory, count):
+    payload = hand_over(directory, np.zeros(count))
     buffer, _ = carrier.read_segment(str(directory), payload)
     values.load(values.split(buffer, payload.sizes))[:] = 1
     again, authentic = carrier.read_segment(str(directory), payload)
@@ -49,8 +50,21 @@ def test_what_a_reader_changes_nobody_else_sees(directory):
     assert not values.load(values.split(again, payload.sizes)).any()
 
 
-def test_the_file_may_go_while_it_is_in_use(directory):
-    payload = hand_over(directory, np.ones(1000))
+def test_small_values_that_are_kept_use_up_no_descriptors(directory):
+    payloads = [hand_over(directory, np.full(10_000, number)) for number in range(20)]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    kept = [carrier.read_segment(str(directory), payload)[0] for payload in payloads]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    arrays = [
+        values.load(values.split(buffer, payload.sizes))
+        for buffer, payload in zip(kept, payloads, strict=True)
+    ]
+    assert [array[0] for array in arrays] == list(range(20))
+
+
+@pytest.mark.parametrize("count", [1000, 300_000])
+def test_the_file_may_go_while_it_is_in_use(directory, count):
+    payload = hand_over(directory, np.ones(count))
     buffer, _ = carrier.read_segment(str(directory), payload)
     carrier.drop_segment(str(directory), payload.segment)
     carrier.drop_segment(str(directory), payload.segment)
