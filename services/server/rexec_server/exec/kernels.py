@@ -179,9 +179,12 @@ class Kernel:
 
     async def interrupt(self, *, wanted: Callable[[], bool]) -> None:
         """Send SIGINT to the kernel and what it started, and see to it that it is heard."""
+        heard = self.slot.heard
         await self._manager.interrupt_kernel()
         await self.slot.insist(
-            lambda: os.kill(self.pid, signal.SIGINT), wanted=lambda: bool(self.pid) and wanted()
+            heard,
+            lambda: os.kill(self.pid, signal.SIGINT),
+            wanted=lambda: bool(self.pid) and wanted(),
         )
 
     def kill(self) -> None:

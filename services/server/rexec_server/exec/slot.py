@@ -65,13 +65,19 @@ class Slot:
         """Let go of the memory."""
         self._page.close()
 
-    async def insist(self, send: Callable[[], None], *, wanted: Callable[[], bool]) -> None:
+    async def insist(
+        self, heard: int, send: Callable[[], None], *, wanted: Callable[[], bool]
+    ) -> None:
         """Send a signal again until it was heard, as long as it is wanted.
 
         A signal that comes just before a blocking system call does not end that call, and
-        Python calls its handler only afterwards. The signal was sent once already.
+        Python calls its handler only afterwards.
+
+        Parameters
+        ----------
+        heard
+            What `heard` was before the signal was first sent.
         """
-        heard = self.heard
         pauses = iter(_PAUSES)
         while True:
             await asyncio.sleep(next(pauses, _PAUSES[-1]))

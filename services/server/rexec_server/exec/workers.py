@@ -105,8 +105,9 @@ class Workers:
         def wanted() -> bool:
             return self._workers.get(pid) is worker and worker.slot.job == job
 
+        heard = worker.slot.heard
         send()
-        await worker.slot.insist(send, wanted=wanted)
+        await worker.slot.insist(heard, send, wanted=wanted)
 
     async def kill(self, pid: int, job: str) -> None:
         """Kill this worker if it runs this job."""
