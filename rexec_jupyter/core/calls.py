@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
+import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -81,6 +85,49 @@ def _names(code: CodeType) -> set[str]:
         if isinstance(constant, CodeType):
             names |= _names(constant)
     return names
+
+
+class WithEnvironment:
+    """A function that finds these environment variables set while it runs.
+
+    Where it runs it may be a coroutine function or a generator function too.
+    """
+
+    def __init__(self, function: Callable[..., Any], environment: Mapping[str, str]) -> None:
+        self._function = function
+        self._environment = dict(environment)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        with environment(self._environment):
+            value = self._function(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                return asyncio.run(value)
+        return self._generate(value) if inspect.isgenerator(value) else value
+
+    def _generate(self, items: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        with environment(self._environment):
+            return (yield from items)
+
+
+def call_each(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Call a function with each of several arguments; return what came of them."""
+    return [function(*args) for args in calls]
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def label_of(function: Callable[..., Any]) -> str:

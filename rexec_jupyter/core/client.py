@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
 from rexec_jupyter.core.calls import Prepared, dump_call, label_of
 from rexec_jupyter.core.console import attend, show
+from rexec_jupyter.core.errors import RexecError
+from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.generator import RemoteGenerator
-from rexec_jupyter.core.happenings import TextOutput
+from rexec_jupyter.core.guards import check_size
 from rexec_jupyter.core.job import Job
 from rexec_jupyter.core.link import Link
+from rexec_jupyter.core.log_reader import LogReader
 from rexec_jupyter.core.session import Session
+from rexec_jupyter.core.standing import Status
 from rexec_jupyter.core.trust import job_key, new_id
 from rexec_jupyter.core.versions import PYTHON
 
@@ -24,38 +27,6 @@ T = TypeVar("T")
 _TINY = p.INLINE
 _MANY = 1024
 """Most calls of one `Client.map` under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a client stands.
-
-    Attributes
-    ----------
-    backend
-        What it is connected to, for people.
-    endpoint
-        Address of the broker; empty before it is known.
-    state
-        ``connecting``, ``connected``, ``reconnecting``, ``failed`` or ``closed``.
-    silence
-        Seconds since the broker was heard of.
-    servers
-        The user's servers: ``session`` (empty: all that have none of their own), ``state``,
-        ``python``, ``slots``, ….
-    jobs
-        Jobs of this client that have not ended.
-    detail
-        What is wrong, if something is.
-    """
-
-    backend: str
-    endpoint: str
-    state: Literal["connecting", "connected", "reconnecting", "failed", "closed"]
-    silence: float
-    servers: list[p.ServerState]
-    jobs: int
-    detail: str = ""
 
 
 class Client:
@@ -77,6 +48,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check(self) -> None:
+        """Raise an error if nothing can be asked of it (any more), or not in this process."""
+        self._link.check()
+
     # ---------------------------------------------------------------------- calls
 
     def run(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
@@ -94,7 +69,7 @@ class Client:
         RexecError
             If it could not run, or its result cannot be brought here.
         """
-        job = self._call(fn, args, kwargs, stream=True, states=False)
+        job = self.submit_call(fn, args, kwargs, stream=True, states=False)
         attend(job, job.done)
         value: T = job.result()
         if isinstance(value, RemoteGenerator):
@@ -112,11 +87,11 @@ class Client:
         CaptureError
             If the function or an argument cannot be sent; nothing was executed.
         """
-        return self._call(fn, args, kwargs)
+        return self.submit_call(fn, args, kwargs)
 
     def stream(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Job[T]:
         """As `submit`, but all output is kept until `Job.take` takes it."""
-        return self._call(fn, args, kwargs, stream=True)
+        return self.submit_call(fn, args, kwargs, stream=True)
 
     def map(self, fn: Callable[..., T], /, *iterables: Iterable[Any]) -> Iterator[T]:
         """Call a function on the items of iterables, several at once; yield in their order.
@@ -133,23 +108,25 @@ class Client:
             What the function raised.
         """
         self._link.check()
-        return self._map(Prepared(fn), zip(*iterables, strict=False))
+        return self.map_calls(Prepared(fn), zip(*iterables, strict=False))
 
-    def _map(self, fn: Prepared, calls: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+    def map_calls(
+        self, fn: Prepared, calls: Iterator[tuple[Any, ...]], **spec: Any
+    ) -> Iterator[Any]:
+        """Call a function with each of several arguments; as `map`, with `submit_call`'s spec."""
         jobs: deque[Job[Any]] = deque()
         window = few = max(4 * self._slots(), 4)
         try:
             while True:
                 while len(jobs) < window and (args := next(calls, None)) is not None:
-                    jobs.append(self._call(fn, args, {}))
+                    jobs.append(self.submit_call(fn, args, **spec))
                     if jobs[-1].nbytes > _TINY:
                         window = few
                 if not jobs:
                     return
                 job = jobs[0]
                 attend(job, job.done)
-                if text := job.logs():
-                    show([TextOutput("stdout", text)])
+                show(job.shown())
                 value = job.result()
                 jobs.popleft()
                 # Tiny calls are worth being far ahead of; large ones would pile up here.
@@ -163,21 +140,34 @@ class Client:
     def _slots(self) -> int:
         return max((server.slots for server in self._link.exchange.servers), default=1)
 
-    def _call(
+    def submit_call(
         self,
-        fn: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        fn: Callable[..., Any] | Prepared,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
         *,
-        stream: bool = False,
-        states: bool = True,
+        label: str = "",
+        max_send: int = 0,
+        **spec: Any,
     ) -> Job[Any]:
+        """Call a function remotely and do not wait; as `submit`, with all that can be told.
+
+        Parameters
+        ----------
+        label
+            For people; the name of the function if empty.
+        max_send
+            Bytes that function and arguments may take; 0 means no limit.
+        **spec
+            As for `submit_parts`.
+        """
         self._link.check()
-        label = fn.label if isinstance(fn, Prepared) else label_of(fn)
-        parts = dump_call(fn, args, kwargs)
-        return self.submit_parts(
-            "call", parts, label=label, stream=stream, states=states, python=PYTHON
-        )
+        label = label or (fn.label if isinstance(fn, Prepared) else label_of(fn))
+        parts = dump_call(fn, args, kwargs or {})
+        if max_send:
+            named = {f"argument {at}": value for at, value in enumerate(args, 1)}
+            check_size(parts, {label: fn, **named, **(kwargs or {})}, max_send)
+        return self.submit_parts("call", parts, label=label, python=PYTHON, **spec)
 
     def submit_parts(
         self,
@@ -240,9 +230,13 @@ class Client:
             If the name is empty or has more than 64 characters.
         """
         self._link.check()
-        if not 0 < len(name) <= 64:
-            raise ValueError("the name of a session has 1 to 64 characters")
-        return Session(self, name)
+        return Session(name, self)
+
+    def end_session(self, name: str, *, restart: bool = False, timeout: float = 30.0) -> bool:
+        """End the interpreter of a session, and with it its variables; see `Session.stop`."""
+        request = p.EndSession(request=new_id(), session=name, restart=restart)
+        answer: Any = self._link.request(request, timeout).message
+        return bool(answer.existed)
 
     def attach(self, job_id: str, session: str = "default", *, stream: bool = False) -> Job[Any]:
         """Follow a job that this or another process of the user submitted.
@@ -258,8 +252,7 @@ class Client:
         """
         link = self._link
         link.check()
-        if len(job_id) != 32 or not set(job_id) <= set("0123456789abcdef"):
-            raise ValueError(f"{job_id!r} is no job id: those have 32 hexadecimal digits")
+        _check_id(job_id)
         known = link.find(job_id)
         if known is not None:
             return known
@@ -275,8 +268,91 @@ class Client:
         RexecError
             If no server answers within `timeout` seconds.
         """
+        lists = self._link.request_all(p.ListJobs, timeout)
+        jobs = [job for answer in lists for job in answer.jobs]
+        return sorted(jobs, key=lambda job: job.submitted_ago)
+
+    def find_job(self, name: str, *, timeout: float = 10.0) -> p.JobInfo:
+        """Return the one job with an id that begins so, or with that label; else as `jobs`.
+
+        Raises
+        ------
+        RexecError
+            If there is none, or more than one.
+        """
+        jobs = self.jobs(timeout=timeout)
+        found = [job for job in jobs if name and job.job.startswith(name)]
+        found = found or [job for job in jobs if name and job.label == name]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise RexecError(
+                f"The server knows no job {name!r}.", hint="`%rexec jobs` lists those it knows."
+            )
+        some = ", ".join(f"{job.job[:8]} ({job.state})" for job in found[:5])
+        rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise RexecError(
+            f"{name!r} is not one job: there are {some}{rest}.",
+            hint="Tell more of the id; the newest is first.",
+        )
+
+    def log(self, job_id: str, session: str = "default", *, tail: int = 0) -> LogReader:
+        """Read what a job has shown, from its first line or the last ones, and what it shows.
+
+        Whoever follows the job is not disturbed. The logs of the last 24 hours are kept.
+
+        Parameters
+        ----------
+        tail
+            Only so many lines at the end; 0: all.
+
+        Raises
+        ------
+        ValueError
+            If that is no job id.
+        RexecError
+            If no server answers.
+        """
+        _check_id(job_id)
+        return LogReader(self._link, job_id, session, tail=tail)
+
+    def interrupt(self, job_id: str, session: str = "default") -> None:
+        """Raise KeyboardInterrupt in a job, whoever submitted it, without following it.
+
+        What comes of it shows in `jobs`. It is said once, and is lost with the connection.
+
+        Raises
+        ------
+        ValueError
+            If that is no job id.
+        """
+        self._tell(p.Interrupt(job=_check_id(job_id), session=session))
+
+    def cancel(self, job_id: str, session: str = "default") -> None:
+        """End a job as `Job.cancel` does, whoever submitted it; else as `interrupt`."""
+        self._tell(p.Cancel(job=_check_id(job_id), session=session))
+
+    def _tell(self, message: p.Interrupt | p.Cancel) -> None:
         self._link.check()
-        return self._link.list_jobs(timeout)
+        job = self._link.find(message.job)
+        if job is None:
+            self._link.call(Exchange.tell, message)
+        elif isinstance(message, p.Cancel):
+            job.cancel()
+        else:
+            job.interrupt()
+
+    def sessions(self, *, timeout: float = 10.0) -> list[p.SessionInfo]:
+        """Return the user's sessions that have an interpreter or cells, by name.
+
+        Raises
+        ------
+        RexecError
+            If not every server answers within `timeout` seconds.
+        """
+        lists = self._link.request_all(p.ListSessions, timeout)
+        rows = [row for answer in lists for row in answer.sessions]
+        return sorted(rows, key=lambda row: row.session)
 
     def status(self) -> Status:
         """Return how this client stands, without asking anybody."""
@@ -298,3 +374,9 @@ class Client:
         They go on where they run, and their results are kept for `attach`.
         """
         self._link.close()
+
+
+def _check_id(job_id: str) -> str:
+    if len(job_id) != 32 or not set(job_id) <= set("0123456789abcdef"):
+        raise ValueError(f"{job_id!r} is no job id: those have 32 hexadecimal digits")
+    return job_id

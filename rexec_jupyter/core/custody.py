@@ -65,6 +65,7 @@ class Custody:
     """
 
     __slots__ = (
+        "_ahead",
         "_asked",
         "_asked_at",
         "_chunks_only",
@@ -113,6 +114,7 @@ class Custody:
         self._chunks_only = False
         self._outgoing: OutgoingPayload | None = None
         self._interval = 0.0
+        self._ahead = 0
         self._gap_at = -_NEVER
         self._asked: p.Interrupt | p.Cancel | None = None
         self._asked_at = 0.0
@@ -274,16 +276,20 @@ class Custody:
 
     # ------------------------------------------------------------------------- answers
 
-    def accept(self, now: float) -> None:
-        """Let go of the payload: the server's journal has the job."""
+    def accept(self, now: float, ahead: int = 0) -> None:
+        """Let go of the payload: the server's journal has the job, behind so many cells."""
         if self.phase is Phase.HELD:
             self.due = now + self._interval
+            if ahead != self._ahead and not self.reception.seq:
+                self._ahead = ahead
+                self._desk.notes.append(n.Accepted(self.job, ahead))
         elif self.phase is Phase.SENT:
             self.phase = Phase.HELD
             self._heard(now)
             self._segment = None  # the server's now
             self._release()
-            self._desk.notes.append(n.Accepted(self.job))
+            self._ahead = ahead
+            self._desk.notes.append(n.Accepted(self.job, ahead))
             self._ask_again(now)
 
     def refuse(self, message: p.Nack) -> None:

@@ -23,8 +23,8 @@ from rexec_jupyter.core.roster import Roster, Server
 
 SCAN = 1.0
 """Seconds between two looks at the open jobs."""
-LIST_AGAIN = 3.0
-"""Seconds after which an unanswered `protocol.ListJobs` is repeated."""
+ASK_AGAIN = 3.0
+"""Seconds after which an unanswered `protocol.Request` is repeated."""
 ACK_DELAY = 0.02
 """Seconds that the acknowledgement of an end may wait for others to travel with."""
 REMEMBERED = 4096
@@ -66,7 +66,7 @@ class Exchange:
         self._desk = Desk()
         self._jobs: dict[str, Custody] = {}
         self._finished: dict[str, tuple[p.Ack, float]] = {}
-        self._requests: dict[str, tuple[p.ListJobs, float]] = {}
+        self._requests: dict[str, tuple[p.Request, float]] = {}
         self._now = -_NEVER
         self._scan_at = _NEVER
         self._ack_at = _NEVER
@@ -76,10 +76,9 @@ class Exchange:
             p.Resync: lambda now, _: self._presence.resync(now),
             p.Heartbeat: lambda now, message: self._presence.heartbeat(now, message.epoch),
             p.ServerState: self._on_server,
-            p.JobList: self._on_list,
         }
         self._job_handlers: dict[type, Callable[[Custody, float, Any], None]] = {
-            p.Journaled: lambda custody, now, _: custody.accept(now),
+            p.Journaled: lambda custody, now, message: custody.accept(now, message.ahead),
             p.Nack: self._on_nack,
             p.Unknown: lambda custody, now, message: custody.unknown(now, message.journal),
             p.ChunkAck: Custody.pull,
@@ -165,20 +164,24 @@ class Exchange:
         if custody := self._jobs.get(job):
             self._ask(now, custody, p.Cancel(job=job, session=custody.session, grace=grace))
 
+    def tell(self, _now: float, message: p.Interrupt | p.Cancel) -> None:
+        """Say something about a job that is not followed here; once, if there is a server."""
+        if self._server_for(message.session):
+            self._desk.out.append((message, None))
+
     def _ask(self, now: float, custody: Custody, message: p.Interrupt | p.Cancel) -> None:
         custody.ask(now, message, self._server_for(custody.session))
         self._ack_soon(now)
 
-    def list_jobs(self, now: float, request: str, session: str) -> None:
-        """Ask the server of a session for its jobs; `notices.Listed` answers."""
-        message = p.ListJobs(request=request, session=session)
-        self._requests[request] = (message, now + LIST_AGAIN)
-        self._wake(now + LIST_AGAIN)
-        if self._server_for(session):
-            self._desk.out.append((message, None))
+    def ask(self, now: float, request: p.Request) -> None:
+        """Ask the server of a session beside its jobs; `notices.Answered` answers."""
+        self._requests[request.request] = (request, now + ASK_AGAIN)
+        self._wake(now + ASK_AGAIN)
+        if self._server_for(request.session):
+            self._desk.out.append((request, None))
 
-    def forget_list(self, _now: float, request: str) -> None:
-        """Wait no longer for an answer to `list_jobs`."""
+    def forget(self, _now: float, request: str) -> None:
+        """Wait no longer for an answer to `ask`."""
         self._requests.pop(request, None)
 
     def consumed(self, _now: float, job: str, nbytes: int) -> None:
@@ -272,6 +275,9 @@ class Exchange:
                 self._desk.out.append((ack, None))
         elif (handler := self._handlers.get(type(message))) is not None:
             handler(now, message)
+        elif isinstance(message, p.Answer):
+            if self._requests.pop(message.request, None):
+                self._desk.notes.append(n.Answered(message, frame))
         elif (custody := self._jobs.get(message.job)) is not None:
             if isinstance(message, p.Chunk):
                 custody.chunk(now, message, frame)
@@ -326,10 +332,6 @@ class Exchange:
             self._desk.notes.append(n.ServerChanged(state))
         self._offer(now, custody)
 
-    def _on_list(self, _now: float, message: p.JobList) -> None:
-        if self._requests.pop(message.request, None):
-            self._desk.notes.append(n.Listed(message.request, message.jobs))
-
     # ------------------------------------------------------------------------------- time
 
     def _wake(self, at: float) -> None:
@@ -354,11 +356,11 @@ class Exchange:
         if self._presence.live:
             for message, due in list(self._requests.values()):
                 if now >= due:
-                    self._requests[message.request] = (message, now + LIST_AGAIN)
+                    self._requests[message.request] = (message, now + ASK_AGAIN)
                     self._desk.out.append((message, None))
-        lists = (due for _, due in self._requests.values() if self._presence.live)
+        asked = (due for _, due in self._requests.values() if self._presence.live)
         self.deadline = min(
-            self._presence.deadline(now), self._scan_at, self._ack_at, min(lists, default=_NEVER)
+            self._presence.deadline(now), self._scan_at, self._ack_at, min(asked, default=_NEVER)
         )
         return self.deadline
 

@@ -18,6 +18,7 @@ from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.generator import RemoteGenerator
 from rexec_jupyter.core.happenings import Happening, Log, OutputReader, StateChange
 from rexec_jupyter.core.outcomes import STATES, error_of, load_value, with_remote
+from rexec_jupyter.core.waiting import StartClock
 
 if TYPE_CHECKING:
     from rexec_jupyter.core.link import Link
@@ -45,6 +46,10 @@ class Job(Future[T]):
         When it was submitted or attached to, as `time.time`.
     nbytes
         Bytes of its payload, and of its value once that is here.
+    received
+        Bytes of its value alone.
+    changes
+        Counts the changes of `state` and `ahead`.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Job(Future[T]):
         self.label = label
         self.created = time.time()
         self.nbytes = 0
+        self.received = 0
         self._link = link
         self._stream = stream
         self._states = stream and states
@@ -72,6 +78,9 @@ class Job(Future[T]):
         self._seconds: float | None = None
         self._now = "waiting"
         self._incarnation = 0
+        self._ahead = 0
+        self.changes = 0
+        self._start_clock = StartClock(self._made)
         self._interrupted = False
         self._cancelling = False
         self._reader: OutputReader | None = None
@@ -109,6 +118,50 @@ class Job(Future[T]):
     def ended(self) -> bool:
         """Whether nothing more can come. `done` is true for a running generator too."""
         return self._outcome is not None
+
+    @property
+    def incarnation(self) -> int:
+        """Which interpreter of its session it runs in, as in `protocol.Started`; 0 before."""
+        return self._incarnation
+
+    @property
+    def ahead(self) -> int:
+        """Cells that run or wait in its session before it, as far as the server told."""
+        return self._ahead if self._now == "queued" else 0
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds it has waited to be started, without those behind other cells."""
+        return self._start_clock.seconds(time.monotonic())
+
+    @property
+    def waits_to_start(self) -> bool:
+        """Whether `start_seconds` grows."""
+        return self._start_clock.runs
+
+    @property
+    def waits_for(self) -> str:
+        """What has to happen before it can start, in plain words."""
+        if not self._link.connection.contact:
+            return "the broker cannot be reached"
+        if self._now == "queued":
+            return f"the interpreter of session {self.session!r} is not ready"
+        return "no server is ready"
+
+    @property
+    def executed(self) -> bool | None:
+        """Whether its code ran, in whole or in part; None where that is not known (yet)."""
+        if self._now in ("running", "streaming", "done", "timed out"):
+            return True
+        event = self._outcome.event if isinstance(self._outcome, n.Ended) else None
+        if isinstance(event, p.Cancelled | p.Lost):
+            return event.executed
+        return True if self._incarnation or event is not None else None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the server said that it has no such job, or no longer."""
+        return isinstance(self._outcome, n.Rejected) and self._outcome.code == "unknown"
 
     def cancel(self) -> bool:
         """End the job: interrupt it, after a grace time kill the process that runs a call.
@@ -236,6 +289,10 @@ class Job(Future[T]):
         """Return the text it has shown so far; of very much, the beginning and the end."""
         return "" if self._log is None else str(self._log)
 
+    def shown(self) -> list[Happening]:
+        """Return the same as `logs`, with the streams that it was printed to."""
+        return [] if self._log is None else list(self._log.parts)
+
     def take(self, timeout: float | None = None) -> list[Happening] | None:
         """Wait for something to happen, and return what did, in order, each once.
 
@@ -261,12 +318,22 @@ class Job(Future[T]):
             self._link.call(Exchange.consumed, self.id, nbytes)
         return happenings
 
-    def wait_for(self, ready: Callable[[], bool]) -> list[Happening]:
+    def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> list[Happening]:
         """Wait until something happened or `ready` is true; return what happened."""
         self._link.check_waiting()
         with self._condition:
-            self._condition.wait_for(lambda: self._inbox or ready())
+            self._condition.wait_for(lambda: self._inbox or ready(), timeout)
         return self._drain()
+
+    def wait_change(self, seen: int, timeout: float | None = None) -> int:
+        """Wait until `changes` is another number than `seen`, and return it.
+
+        What happened is left for `take`.
+        """
+        self._link.check_waiting()
+        with self._condition:
+            self._condition.wait_for(lambda: self.changes != seen, timeout)
+        return self.changes
 
     # ------------------------------------------------- called on the link's thread
 
@@ -275,12 +342,18 @@ class Job(Future[T]):
         if isinstance(notice, n.Happened):
             return self._happened(notice.event, notice.frame)
         if isinstance(notice, n.Accepted):
-            self._change("queued")
+            self._accepted(notice.ahead)
         elif self._items is not None:
             with self._condition:
                 self._items.append(notice)
                 self._condition.notify_all()
         return 0
+
+    def _accepted(self, ahead: int) -> None:
+        if self._now == "waiting" or (self._now == "queued" and self._ahead != ahead):
+            self._ahead = ahead
+            cells = "1 cell" if ahead == 1 else f"{ahead} cells"
+            self._change("queued", f"{cells} ahead" if ahead else "")
 
     def contact(self, notice: n.Contact) -> None:
         """Tell whoever watches that the backend went away, or is there again."""
@@ -305,6 +378,8 @@ class Job(Future[T]):
         if self._reader is None or self._log is None:
             self._reader, self._log = OutputReader(), Log()
         happening = self._reader.read(event, content)
+        if happening is None:
+            return len(content)
         self._log.add(happening)
         if self._stream:
             self._post(happening, len(content))
@@ -313,6 +388,13 @@ class Job(Future[T]):
 
     def _change(self, state: str, detail: str = "") -> None:
         self._now = state
+        # A call in the queue waits for a free worker, a cell with none ahead for its session.
+        idle = self.kind != "call" and not self._ahead
+        waits = state == "waiting" or (state == "queued" and idle)
+        self._start_clock.set(time.monotonic(), runs=waits)
+        with self._condition:
+            self.changes += 1
+            self._condition.notify_all()
         if self._states:
             self._post(StateChange(state, detail), 0)
 
@@ -329,7 +411,8 @@ class Job(Future[T]):
         state, detail = "failed", ""
         if isinstance(outcome, n.Ended):
             state = STATES[type(outcome.event)]
-            self.nbytes += sum(map(len, outcome.parts or ()))
+            self.received = sum(map(len, outcome.parts or ()))
+            self.nbytes += self.received
         else:
             state = "lost" if outcome.code in ("R07", "journal") else "failed"
             detail = outcome.message

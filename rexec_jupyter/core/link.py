@@ -24,6 +24,7 @@ from rexec_jupyter.core.errors import ConnectionLostError, RexecError, StartErro
 from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.framing import FramingError, Unpacker
 from rexec_jupyter.core.job import Job
+from rexec_jupyter.core.requests import Requests
 from rexec_jupyter.core.trust import new_id
 
 P = ParamSpec("P")
@@ -75,7 +76,7 @@ class Link:
         self._failure: RexecError | None = None
         self._unpacker: Unpacker[Any] = Unpacker(p.ToClient)
         self._jobs: dict[str, Job[Any]] = {}
-        self._lists: dict[str, Future[list[p.JobInfo]]] = {}
+        self._requests = Requests(self.call)
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
         self._drained = 0.0
@@ -90,7 +91,7 @@ class Link:
             n.ServerChanged: self._on_server,
             n.Contact: self._on_contact,
             n.Denied: self.connection.on_denied,
-            n.Listed: self._on_listed,
+            n.Answered: self._requests.answered,
             n.NeedTicket: lambda _: self.connection.renew(),
             n.WriteSegment: lambda notice: self._start(self._write(notice)),
             n.ReadSegment: lambda notice: self._start(self._read(notice)),
@@ -107,7 +108,7 @@ class Link:
 
     @property
     def state(self) -> Literal["connecting", "connected", "reconnecting", "failed", "closed"]:
-        """As in `client.Status`."""
+        """As in `standing.Status`."""
         if self._closing:
             return "closed"
         if self._failure is not None:
@@ -171,29 +172,26 @@ class Link:
         self._jobs[job.id] = job
         self.call(Exchange.attach, job.id, job.session, key)
 
-    def list_jobs(self, timeout: float) -> list[p.JobInfo]:
-        """Ask all servers for their jobs, and wait for the answers."""
-        self.check_waiting()
+    def request(self, message: p.Request, timeout: float) -> n.Answered:
+        """Ask the server of the message's session, and wait for the answer and its frame.
+
+        Raises
+        ------
+        ConnectionLostError
+            If there is none within `timeout` seconds.
+        """
+        return self._ask([message], timeout)[0]
+
+    def request_all(self, kind: type[p.Request], timeout: float) -> list[Any]:
+        """Ask all servers the same, and return the answers; else as `request`."""
         scopes = [state.session for state in self.exchange.servers if state.state != "absent"]
-        answers: dict[str, Future[list[p.JobInfo]]] = {}
-        for scope in scopes or [""]:
-            request = new_id()
-            answers[request] = self._lists[request] = Future()
-            self.call(Exchange.list_jobs, request, scope or "default")
-        deadline = time.monotonic() + timeout
-        jobs: list[p.JobInfo] = []
-        try:
-            for answer in answers.values():
-                jobs += answer.result(max(deadline - time.monotonic(), 0))
-        except TimeoutError:
-            raise ConnectionLostError(
-                f"No server told its jobs within {timeout:g} s.", hint=self.trouble
-            ) from None
-        finally:
-            for request in answers:
-                self._lists.pop(request, None)
-                self.call(Exchange.forget_list, request)
-        return sorted(jobs, key=lambda job: job.submitted_ago)
+        messages = [kind(request=new_id(), session=scope or "default") for scope in scopes or [""]]
+        return [answer.message for answer in self._ask(messages, timeout)]
+
+    def _ask(self, messages: list[p.Request], timeout: float) -> list[n.Answered]:
+        self.check()
+        self.check_waiting()
+        return self._requests.ask(messages, timeout, lambda: self.trouble)
 
     def call(
         self,
@@ -257,7 +255,9 @@ class Link:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._drain()
-        self.exchange.end_all("R07", "This client was closed.")
+        closed = ConnectionLostError("This client was closed.")
+        self.exchange.end_all(closed.code, closed.message)
+        self._requests.fail(closed)
         self.exchange.close()
         self._flush()
         if self._timer:
@@ -266,7 +266,7 @@ class Link:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.backend.close(), 2.0)
         if not self.ready.done():
-            self.ready.set_exception(ConnectionLostError("This client was closed."))
+            self.ready.set_exception(closed)
 
     def _on_defect(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -281,6 +281,7 @@ class Link:
         if not self.ready.done():
             self.ready.set_exception(error)
         self.exchange.end_all(error.code, error.message)
+        self._requests.fail(error)
         self._flush()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -355,6 +356,9 @@ class Link:
 
     def _on_end(self, notice: n.Ended | n.Rejected) -> None:
         job = self._jobs.pop(notice.job, None)
+        if isinstance(notice, n.Rejected) and notice.code == "R07" and not self._closing:
+            tried = f"{notice.message} Tried: {self.connection.endpoint}."
+            notice = notice._replace(message=tried)
         if job is not None:
             job.end(notice)
 
@@ -367,10 +371,6 @@ class Link:
         self.connection.on_contact(notice)
         for job in self._jobs.values():
             job.contact(notice)
-
-    def _on_listed(self, notice: n.Listed) -> None:
-        if answer := self._lists.get(notice.request):
-            answer.set_result(notice.jobs)
 
     # ------------------------------------------------------------------------ files
 

@@ -10,9 +10,13 @@ Parts = list[p.Buffer]
 
 
 class Accepted(NamedTuple):
-    """The server holds the job now."""
+    """The server holds the job now. Told again when ``ahead`` changes while it waits there.
+
+    ``ahead`` is the number of cells that run or wait in its session before it.
+    """
 
     job: str
+    ahead: int = 0
 
 
 class Happened(NamedTuple):
@@ -74,11 +78,11 @@ class Denied(NamedTuple):
     message: str
 
 
-class Listed(NamedTuple):
-    """The answer to one `Exchange.list_jobs`."""
+class Answered(NamedTuple):
+    """The answer to one `Exchange.ask`, with its frame."""
 
-    request: str
-    jobs: list[p.JobInfo]
+    message: p.Answer
+    frame: p.Buffer | None
 
 
 class NeedTicket(NamedTuple):
@@ -118,7 +122,7 @@ Notice = (
     | ServerChanged
     | Contact
     | Denied
-    | Listed
+    | Answered
     | NeedTicket
     | WriteSegment
     | ReadSegment

@@ -21,6 +21,7 @@ from rexec_jupyter.core.errors import (
     RemoteError,
     RemoteTraceback,
     RexecError,
+    SessionBusyError,
     SessionMismatchError,
     StartError,
     VersionMismatchError,
@@ -44,9 +45,11 @@ _KINDS: tuple[type[RexecError], ...] = (
 )
 _BY_CODE = {kind.code: kind for kind in _KINDS}
 _BY_CODE |= {"full": QuotaError, "journal": WorkerLostError, "forged": PullError}
+_BY_CODE["busy"] = SessionBusyError
 
 _HINTS = {
     "corrupt": "Arguments must not be changed before the job is queued.",
+    "busy": 'Nothing was executed. Run it again later, or with if_busy="queue".',
     "full": "Wait for other jobs to end, or fetch their results.",
     "forged": "The server still keeps it.",
     "unknown": "Results are kept until somebody fetched them, at most 24 hours.",
@@ -76,6 +79,8 @@ class CellResult:
         Its last expression, if it was asked for and could be sent.
     reason
         Why there is no value although one was asked for; else empty.
+    ref
+        The name under which the session keeps that value, such as ``_12``; else empty.
     outputs
         The names that were asked for.
     incarnation
@@ -88,6 +93,7 @@ class CellResult:
     outputs: dict[str, Any] = field(default_factory=dict)
     incarnation: int = 0
     reason: str = ""
+    ref: str = ""
 
 
 def load_value(parts: n.Parts, incarnation: int = 0, job: Any = None) -> Any:
@@ -105,7 +111,7 @@ def load_value(parts: n.Parts, incarnation: int = 0, job: Any = None) -> Any:
         cell = values.load_cell_result(parts)
     except Exception as error:
         raise _pull_error(error, job) from error
-    return CellResult(cell.value, cell.has_value, cell.outputs, incarnation, cell.reason)
+    return CellResult(cell.value, cell.has_value, cell.outputs, incarnation, cell.reason, cell.ref)
 
 
 def _pull_error(error: Exception, job: Any) -> PullError:
@@ -141,8 +147,11 @@ def error_of(outcome: n.Ended | n.Rejected, job: Any, *, interrupted: bool) -> B
         return with_remote(error, event.traceback, job)
     if isinstance(event, p.TimedOut):
         stuck = " It did not react to the interruption and may still run." if event.stuck else ""
+        restart = f"`%rexec restart {job.session}` ends it, and loses the session's variables."
         late = JobTimeoutError(
-            f"The code ran longer than {event.timeout:g} s and was interrupted.{stuck}", job=job
+            f"The code ran longer than {event.timeout:g} s and was interrupted.{stuck}",
+            hint=restart if event.stuck else "",
+            job=job,
         )
         return with_remote(late, event.traceback, job)
     if isinstance(event, p.Crashed | p.Lost):
@@ -158,21 +167,22 @@ def _worker_lost(event: p.Crashed | p.Lost, job: Any) -> WorkerLostError:
         f"Nobody can tell how the job ended: {event.reason}. {ran}",
         job=job,
         executed=event.executed,
+        log=job.logs().splitlines(),
     )
 
 
 def _rejected(outcome: n.Rejected, job: Any) -> RexecError:
     hint = _HINTS.get(outcome.code, "").format(job=outcome.job)
     kind = _BY_CODE.get(outcome.code, RexecError)
-    return kind(outcome.message, hint=hint, job=job)
+    message = outcome.message[:1].upper() + outcome.message[1:]
+    return kind(message, hint=hint, job=job)
 
 
 def _failed(event: p.Failed, parts: n.Parts | None, job: Any) -> BaseException:
     error: BaseException | None = None
     if event.code:
         kind = _BY_CODE.get(event.code, RexecError)
-        hint = "The value is kept on the server." if kind is PullError else ""
-        error = kind(event.message, hint=hint, job=job)
+        error = kind(event.message, job=job)
     elif parts is not None:
         try:
             error = values.load(parts)

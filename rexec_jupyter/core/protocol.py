@@ -61,6 +61,10 @@ CREDIT = 4 * 1024 * 1024
 """Bytes of output a client grants in advance for one job."""
 ITEM_WINDOW = 64
 """Items of a remote generator produced ahead of the consumer."""
+VALUE = 1024 * 1024
+"""Largest value of a last expression that is returned unasked, in bytes."""
+OUTPUT = 64 * CHUNK
+"""Largest display or other single output that is shown, in bytes."""
 HEARTBEAT = 5.0
 """Seconds between two heartbeats."""
 SUSPECT = 15.0
@@ -75,6 +79,19 @@ JobId = Annotated[str, Meta(min_length=32, max_length=32)]
 """128 random bits in lower-case hexadecimal, made by the client."""
 SessionName = Annotated[str, Meta(min_length=1, max_length=64)]
 """Name of a session, unique within its user."""
+Stream = Literal[
+    "stdout",
+    "stderr",
+    "display",
+    "update",
+    "result",
+    "clear",
+    "note",
+    "comm",
+    "payload",
+    "names",
+]
+"""Kinds of output, see `Output`."""
 Label = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=4000)]
 Count = Annotated[int, Meta(ge=0)]
@@ -236,6 +253,22 @@ class Goodbye(Message, frozen=True):
     """Peer → broker: this peer ends its connection on purpose."""
 
 
+class Request(Message, frozen=True):
+    """Base of what a client asks a server beside its jobs; an `Answer` of that number answers.
+
+    Asked again, unchanged, until the answer arrives: answering twice must do no harm.
+    """
+
+    request: JobId
+    session: SessionName
+
+
+class Answer(Message, frozen=True):
+    """Base of what answers a `Request`."""
+
+    request: JobId
+
+
 class ServerState(Message, frozen=True):
     """Broker → client: what the broker knows of one of the user's servers.
 
@@ -298,8 +331,21 @@ class Submit(Message, frozen=True):
         For people: shown in lists.
     outputs
         Names to return when a cell succeeded.
+    max_recv
+        Bytes that those names may take together; 0 means no limit.
     value
         Whether the value of a cell's last expression is to be returned too.
+    value_limit
+        Bytes that it may take; a larger one stays in the session.
+    fresh
+        Run the cell in a new interpreter, which ends with it, instead of the session's.
+    if_busy
+        What to do if cells of that session run or wait already: ``queue`` behind them,
+        ``fail`` (`Nack` ``busy``), or ``interrupt`` them and run after that.
+    known
+        Version of the listing of the session's names that the client has; see `Output`.
+    hidden
+        Not a job of the user's: not listed, not counted as a cell, not logged.
     timeout
         Seconds the code may run; 0 means no limit.
     credit
@@ -324,6 +370,12 @@ class Submit(Message, frozen=True):
     credit: Count = CREDIT
     python: Annotated[str, Meta(max_length=16)] = ""
     local: bool = False
+    max_recv: Count = 0
+    value_limit: Count = VALUE
+    fresh: bool = False
+    if_busy: Literal["queue", "fail", "interrupt"] = "queue"
+    known: Annotated[str, Meta(max_length=64)] = ""
+    hidden: bool = False
 
 
 class Attach(Message, frozen=True):
@@ -371,11 +423,51 @@ class Cancel(Message, frozen=True):
     grace: Seconds = 5.0
 
 
-class ListJobs(Message, frozen=True):
+class ListJobs(Request, frozen=True):
     """Client → server: list the jobs of this user's server. Answered by `JobList`."""
 
-    request: JobId
-    session: SessionName
+
+class ListSessions(Request, frozen=True):
+    """Client → server: list the sessions of this server. Answered by `SessionList`."""
+
+
+class EndSession(Request, frozen=True):
+    """Client → server: end the interpreter of this session, and all its variables with it.
+
+    Cells that run or wait there are cancelled. Answered by `SessionEnded` once it is gone.
+
+    Attributes
+    ----------
+    restart
+        Start a new one at once.
+    """
+
+    restart: bool = False
+
+
+class ReadLog(Request, frozen=True):
+    """Client → server: return a piece of what a job has shown. Answered by `LogPage`.
+
+    Reading a log disturbs nobody who follows the job.
+
+    Attributes
+    ----------
+    offset
+        Where to begin: 0, or `LogPage.next` of an earlier answer.
+    tail
+        Begin at the last so many lines instead; 0: at ``offset``.
+    limit
+        Bytes to return at most; one record is returned in any case.
+    wait
+        If there is nothing beyond ``offset`` and the job goes on: seconds for which the
+        answer may be held back until there is.
+    """
+
+    job: JobId
+    offset: Count = 0
+    tail: Count = 0
+    limit: Count = CHUNK
+    wait: Annotated[float, Meta(ge=0, le=30)] = 0.0
 
 
 # ----------------------------------------------------------------------- both directions
@@ -416,9 +508,18 @@ class ChunkAck(Message, frozen=True):
 
 
 class Journaled(Message, frozen=True):
-    """Server → client: custody of the payload passed to the server's journal."""
+    """Server → client: custody of the payload passed to the server's journal.
+
+    Sent again when ``ahead`` changed.
+
+    Attributes
+    ----------
+    ahead
+        Cells that run or wait in its session before it.
+    """
 
     job: JobId
+    ahead: Count = 0
 
 
 class Nack(Message, frozen=True):
@@ -429,7 +530,7 @@ class Nack(Message, frozen=True):
     code
         ``conflict`` (same id, other payload), ``journal`` (sent to another journal before:
         it cannot be told here whether it ran there), ``draining``, ``full``, ``corrupt``
-        (digest mismatch), ``R12`` (Python version).
+        (digest mismatch), ``R12`` (Python version), ``busy`` (see `Submit`).
     """
 
     job: JobId
@@ -457,11 +558,71 @@ class JobInfo(Struct, array_like=True, frozen=True, kw_only=True):
     duration: float
 
 
-class JobList(Message, frozen=True):
+class JobList(Answer, frozen=True):
     """Server → client: answer to `ListJobs`, newest first."""
 
-    request: JobId
     jobs: list[JobInfo]
+
+
+class SessionInfo(Struct, array_like=True, frozen=True, kw_only=True):
+    """One row of `SessionList`. Durations in seconds.
+
+    Attributes
+    ----------
+    state
+        ``starting``, ``idle``, ``busy``; ``stopped``: no interpreter at present.
+    incarnation
+        As in `Started`; 0 before the first interpreter was ready.
+    running
+        Job id of the cell that runs, or empty.
+    queued
+        Cells that wait.
+    started_ago, idle_for
+        Since the interpreter is ready; since the last cell ended. Negative if not so.
+    """
+
+    session: SessionName
+    state: Literal["starting", "idle", "busy", "stopped"]
+    incarnation: Count = 0
+    running: Annotated[str, Meta(max_length=32)] = ""
+    queued: Count = 0
+    started_ago: float = -1.0
+    idle_for: float = -1.0
+
+
+class SessionList(Answer, frozen=True):
+    """Server → client: answer to `ListSessions`, by name."""
+
+    sessions: list[SessionInfo]
+
+
+class SessionEnded(Answer, frozen=True):
+    """Server → client: answer to `EndSession`. ``existed``: there was an interpreter."""
+
+    existed: bool
+
+
+class LogPage(Answer, frozen=True):
+    """Server → client: answer to `ReadLog`. Frame: whole records, see `rexec_jupyter.core.logs`.
+
+    Attributes
+    ----------
+    known
+        Whether there is a log of that job; the rest means nothing otherwise.
+    offset, next
+        Where the records begin and where to go on.
+    size
+        Length of the log so far in bytes.
+    ended
+        Nothing is added to it any more.
+    """
+
+    job: JobId
+    known: bool
+    offset: Count = 0
+    next: Count = 0
+    size: Count = 0
+    ended: bool = False
 
 
 class Detached(Message, frozen=True):
@@ -507,10 +668,17 @@ class Output(Event, frozen=True):
         ``stdout``, ``stderr``: UTF-8 text. ``display``, ``update``, ``result``: a
         MessagePack map with ``data``, ``metadata`` and ``transient``, as in the Jupyter
         messaging protocol. ``clear``: a MessagePack map with ``wait``.
-        ``note``: UTF-8 text from rexec itself.
+        ``note``: UTF-8 text from rexec itself. ``comm``: a MessagePack map with ``kind``
+        (``comm_open``, ``comm_msg`` or ``comm_close``), ``content``, ``metadata`` and
+        ``buffers``, as in the Jupyter messaging protocol. ``payload``: a MessagePack map, an
+        entry of ``payload`` of Jupyter's execute_reply. ``names``: the names in the session
+        that changed, see `rexec_jupyter.core.happenings.NamesChanged`.
+    more
+        The content goes on in the next event of this stream; for content over `CHUNK` bytes.
     """
 
-    stream: Literal["stdout", "stderr", "display", "update", "result", "clear", "note"]
+    stream: Stream
+    more: bool = False
 
 
 class Streaming(Event, frozen=True):
@@ -622,9 +790,23 @@ class Lost(Event, frozen=True):
 Terminal = Done | Failed | Cancelled | TimedOut | Crashed | Lost
 TERMINAL = (Done, Failed, Cancelled, TimedOut, Crashed, Lost)
 
-JobCommand = Submit | Attach | Ack | Interrupt | Cancel | Chunk | ChunkAck | ListJobs
+JobCommand = (
+    Submit
+    | Attach
+    | Ack
+    | Interrupt
+    | Cancel
+    | Chunk
+    | ChunkAck
+    | ListJobs
+    | ListSessions
+    | EndSession
+    | ReadLog
+)
 JobEvent = Started | Output | Streaming | Item | Done | Failed | Cancelled | TimedOut | Crashed
-JobReply = Journaled | Nack | Unknown | JobList | Chunk | ChunkAck
+JobReply = (
+    Journaled | Nack | Unknown | JobList | SessionList | SessionEnded | LogPage | Chunk | ChunkAck
+)
 
 FromClient = ClientHello | Heartbeat | Goodbye | JobCommand
 """What the broker accepts on its client port."""

@@ -12,6 +12,8 @@ import sys
 LOG_LEVELS = ("debug", "info", "warning", "error")
 """What `log_to_stderr` knows."""
 
+INSIDE = "REXEC_INSIDE"
+"""Environment variable that is set where code runs that rexec runs."""
 _SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -6,15 +6,18 @@ Part 0 is padded (a pickle ends at its STOP), so that arrays lie aligned in the 
 
 Cells
 -----
-Part 0 of a cell is a MessagePack array ``[source, names, padding]``, where ``names`` maps each
-name to ``[pickle, buffers]``: its pickle stream and how many of the following parts are its
-buffers, in order. Part 0 of a cell's result is an array ``[value, outputs, reason, padding]``:
-``value`` is ``[pickle, buffers]`` or nil, ``outputs`` is like ``names``, and ``reason`` tells
-why there is no value where one was asked for.
+Part 0 of a cell is a MessagePack array ``[source, names, env, keep, strict, padding]``. There
+``names`` maps each name to ``[pickle, buffers]``: its pickle stream and how many of the following
+parts are its buffers, in order. ``env`` maps names of environment variables to their values;
+``keep`` and ``strict`` are those of `dump_cell`. Part 0 of a cell's result is an array
+``[value, outputs, reason, ref, padding]``: ``value`` is ``[pickle, buffers]`` or nil, ``outputs``
+is like ``names``, ``reason`` tells why there is no value where one was asked for, and ``ref`` is
+the name that the value has in the session.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +46,23 @@ class UnpicklableError(TypeError):
         self.reason = reason
 
 
+class OversizeError(ValueError):
+    """Values take more bytes than they may.
+
+    Attributes
+    ----------
+    sizes
+        Type and bytes of each by name; empty if they were not counted to the end.
+    limit
+        Bytes that they may take together.
+    """
+
+    def __init__(self, sizes: dict[str, tuple[str, int]], limit: int) -> None:
+        super().__init__(f"more than {limit:,} bytes")
+        self.sizes = sizes
+        self.limit = limit
+
+
 @dataclass(frozen=True, slots=True)
 class Pickled:
     """A value that was pickled before; stands for it wherever a value is dumped."""
@@ -58,7 +78,7 @@ def type_name(value: object) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def dump(value: object, name: str = "") -> list[p.Buffer]:
+def dump(value: object, name: str = "", *, limit: int = 0) -> list[p.Buffer]:
     """Turn a value into parts.
 
     Parameters
@@ -67,21 +87,33 @@ def dump(value: object, name: str = "") -> list[p.Buffer]:
         Any object that cloudpickle can pickle.
     name
         What to call it in an error.
+    limit
+        Bytes it may take, 0 for no limit. Pickling ends as soon as it takes more.
 
     Raises
     ------
     UnpicklableError
         If it cannot be pickled.
+    OversizeError
+        If it takes more than `limit` bytes.
     """
     if type(value) in SCALARS:
-        return [pickle.dumps(value, protocol=5)]
-    if isinstance(value, Pickled):
+        scalar = pickle.dumps(value, protocol=5)
+        if limit and len(scalar) > limit:
+            raise OversizeError({}, limit)
+        return [scalar]
+    if type(value) is Pickled:  # asking an instance for its class may run code of the user
         return value.parts
     buffers: list[pickle.PickleBuffer] = []
     try:
-        stream = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        if limit:
+            stream = _dump_within(value, limit, buffers)
+        else:
+            stream = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
         padding = bytes(-len(stream) % _ALIGNMENT) if buffers else b""
         return [stream + padding, *(buffer.raw() for buffer in buffers)]
+    except OversizeError:
+        raise
     except RecursionError:
         raise UnpicklableError(name, type_name(value), "it is nested too deeply") from None
     except Exception as error:
@@ -125,10 +157,13 @@ def join(parts: Sequence[p.Buffer]) -> p.Buffer:
 
 @dataclass(frozen=True, slots=True)
 class CellPayload:
-    """A cell as it arrives: its source, and a function that loads each name it brings."""
+    """A cell as it arrives, with a function that loads each name; else as for `dump_cell`."""
 
     source: str
     names: dict[str, Callable[[], Any]]
+    env: dict[str, str] = field(default_factory=dict)
+    keep: dict[str, bytes] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +178,23 @@ class CellValues:
         The last expression, if it was asked for and could be sent.
     reason
         Why there is no value although one was asked for; else empty.
+    ref
+        The name under which the session keeps the last expression; empty if it does not.
     """
 
     outputs: dict[str, Any] = field(default_factory=dict)
     has_value: bool = False
     value: Any = None
     reason: str = ""
+    ref: str = ""
 
 
 class _Cell(msgspec.Struct, array_like=True):
     source: str
     names: dict[str, _Stream]
+    env: dict[str, str] = {}
+    keep: dict[str, bytes] = {}
+    strict: bool = False
     padding: bytes = b""
 
 
@@ -161,11 +202,33 @@ class _CellResult(msgspec.Struct, array_like=True):
     value: _Stream | None
     outputs: dict[str, _Stream]
     reason: str = ""
+    ref: str = ""
     padding: bytes = b""
 
 
-def dump_cell(source: str, names: Mapping[str, object]) -> list[p.Buffer]:
+def dump_cell(
+    source: str,
+    names: Mapping[str, object],
+    env: Mapping[str, str] | None = None,
+    *,
+    keep: Mapping[str, bytes] | None = None,
+    strict: bool = False,
+) -> list[p.Buffer]:
     """Turn a cell's source and the values it needs into parts.
+
+    Parameters
+    ----------
+    source
+        Its text.
+    names
+        Values by name.
+    env
+        Environment variables that are set while it runs.
+    keep
+        Names of which a value that the session assigned itself stays, with the digest of the
+        value here: so that it can be told where the two differ. They need not be in `names`.
+    strict
+        Run nothing if there are any that differ.
 
     Raises
     ------
@@ -174,7 +237,8 @@ def dump_cell(source: str, names: Mapping[str, object]) -> list[p.Buffer]:
     """
     buffers: list[p.Buffer] = []
     streams = {name: _dump_stream(value, name, buffers) for name, value in names.items()}
-    return [_encode_aligned(_Cell(source, streams)), *buffers]
+    cell = _Cell(source, streams, dict(env or {}), dict(keep or {}), strict)
+    return [_encode_aligned(cell), *buffers]
 
 
 def load_cell(parts: Sequence[p.Buffer]) -> CellPayload:
@@ -186,7 +250,8 @@ def load_cell(parts: Sequence[p.Buffer]) -> CellPayload:
         If it is no cell.
     """
     cell = msgspec.msgpack.decode(parts[0], type=_Cell)
-    return CellPayload(cell.source, _loaders(cell.names, parts, 1))
+    loaders = _loaders(cell.names, parts, 1)
+    return CellPayload(cell.source, loaders, cell.env, cell.keep, cell.strict)
 
 
 def dump_cell_result(
@@ -194,7 +259,9 @@ def dump_cell_result(
     value: object = None,
     *,
     has_value: bool = False,
-    value_limit: int = 1024 * 1024,
+    value_limit: int = p.VALUE,
+    max_recv: int = 0,
+    ref: str = "",
 ) -> list[p.Buffer]:
     """Turn what a cell is to return into parts.
 
@@ -205,29 +272,40 @@ def dump_cell_result(
     value, has_value
         The last expression, if it is wanted. If it cannot be pickled or takes more than
         `value_limit` bytes it is left out and the reason told.
+    max_recv
+        Bytes that `outputs` may take together; 0 for no limit.
+    ref
+        See `CellValues`.
 
     Raises
     ------
     UnpicklableError
         If one of `outputs` cannot be pickled.
+    OversizeError
+        If they take more than they may.
     """
     buffers: list[p.Buffer] = []
-    streams = {name: _dump_stream(item, name, buffers) for name, item in outputs.items()}
+    streams: dict[str, _Stream] = {}
+    sizes: dict[str, tuple[str, int]] = {}
+    for name, item in outputs.items():
+        at = len(buffers)
+        streams[name] = _dump_stream(item, name, buffers)
+        sizes[name] = (type_name(item), _nbytes(streams[name], buffers[at:]))
+    if max_recv and sum(nbytes for _, nbytes in sizes.values()) > max_recv:
+        raise OversizeError(sizes, max_recv)
     stream: _Stream | None = None
     reason = ""
     if has_value:
         own: list[p.Buffer] = []
         try:
-            stream = _dump_stream(value, "", own)
+            stream = _dump_stream(value, "", own, limit=max(1, value_limit))
         except UnpicklableError as error:
             reason = str(error)
+        except OversizeError:
+            reason = f"the value takes more than {value_limit:,} bytes"
         else:
-            nbytes = len(stream[0]) + sum(map(len, own))
-            if nbytes > value_limit:
-                stream, own = None, []
-                reason = f"the value takes {nbytes:,} bytes, more than {value_limit:,}"
-        buffers += own
-    return [_encode_aligned(_CellResult(stream, streams, reason)), *buffers]
+            buffers += own
+    return [_encode_aligned(_CellResult(stream, streams, reason, ref)), *buffers]
 
 
 def load_cell_result(parts: Sequence[p.Buffer]) -> CellValues:
@@ -241,10 +319,10 @@ def load_cell_result(parts: Sequence[p.Buffer]) -> CellValues:
     result = msgspec.msgpack.decode(parts[0], type=_CellResult)
     outputs = {name: read() for name, read in _loaders(result.outputs, parts, 1).items()}
     if result.value is None:
-        return CellValues(outputs, reason=result.reason)
+        return CellValues(outputs, reason=result.reason, ref=result.ref)
     at = 1 + sum(count for _, count in result.outputs.values())
     (read,) = _loaders({"": result.value}, parts, at).values()
-    return CellValues(outputs, has_value=True, value=read())
+    return CellValues(outputs, has_value=True, value=read(), ref=result.ref)
 
 
 def _encode_aligned(message: _Cell | _CellResult) -> bytes:
@@ -253,10 +331,44 @@ def _encode_aligned(message: _Cell | _CellResult) -> bytes:
     return msgspec.msgpack.encode(message)
 
 
-def _dump_stream(value: object, name: str, buffers: list[p.Buffer]) -> _Stream:
-    stream, *own = dump(value, name)
+def _dump_stream(value: object, name: str, buffers: list[p.Buffer], *, limit: int = 0) -> _Stream:
+    stream, *own = dump(value, name, limit=limit)
+    if limit and _nbytes((bytes(stream), 0), own) > limit:  # pickled before
+        raise OversizeError({}, limit)
     buffers += own
     return bytes(stream), len(own)
+
+
+def _nbytes(stream: _Stream, buffers: Sequence[p.Buffer]) -> int:
+    return len(stream[0]) + sum(map(len, buffers))
+
+
+def _dump_within(value: object, limit: int, buffers: list[pickle.PickleBuffer]) -> bytes:
+    """Pickle a value that takes at most `limit` bytes, and do no more work than that."""
+    stream = _Bounded(limit)
+
+    def out_of_band(buffer: pickle.PickleBuffer) -> None:
+        stream.count(buffer.raw().nbytes)
+        buffers.append(buffer)
+
+    cloudpickle.Pickler(stream, protocol=5, buffer_callback=out_of_band).dump(value)
+    return stream.getvalue()
+
+
+class _Bounded(io.BytesIO):
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+        self._count = 0
+
+    def count(self, nbytes: int) -> None:
+        self._count += nbytes
+        if self._count > self._limit:
+            raise OversizeError({}, self._limit)
+
+    def write(self, data: p.Buffer, /) -> int:  # type: ignore[override] # io has another Buffer
+        self.count(len(data))
+        return super().write(data)
 
 
 def _loaders(

@@ -140,7 +140,7 @@ class Embedded:
     def stop(self):
         self.leave()
         with contextlib.suppress(OSError), Lease(self.paths.socket) as lease:
-            lease.ask("stop")
+            lease.ask("stop", force=True)
             lease.await_end()
         self.await_end()
 

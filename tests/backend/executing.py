@@ -24,6 +24,7 @@ import psutil
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
 from rexec_jupyter.core.carrier import read_segment, write_segment
+from rexec_jupyter.core.happenings import NamesChanged
 from rexec_jupyter.core.trust import new_id, payload_digest
 from rexec_server import handoff as h
 
@@ -112,21 +113,23 @@ class Agent:
         names: dict[str, Any] | None = None,
         *,
         session: str = "default",
-        outputs: Sequence[str] = (),
-        value: bool = False,
+        env: dict[str, str] | None = None,
+        keep: dict[str, bytes] | None = None,
+        strict: bool = False,
+        **fields: Any,
     ) -> str:
-        """Start a cell; return the job."""
+        """Start a cell; return the job. The other fields are those of `handoff.RunCell`."""
         job = new_id()
-        where, digest, payload = self._described(values.dump_cell(source, names or {}))
+        parts = values.dump_cell(source, names or {}, env, keep=keep, strict=strict)
+        where, digest, payload = self._described(parts)
         self.tell(
             h.RunCell(
                 job=job,
                 session=session,
                 where=where,
                 digest=digest,
-                outputs=list(outputs),
-                value=value,
                 nbytes=len(payload),
+                **fields,
             ),
             payload,
         )
@@ -187,19 +190,21 @@ class Agent:
 
     def shown(self, job: str) -> list[tuple[str, Any]]:
         """Return what a cell showed: pieces of one stream in a row are joined."""
-        pieces = [
-            (message.stream, payload)
-            for message, payload in self.messages
-            if isinstance(message, h.CellOutput) and message.job == job
-        ]
+        pieces = [piece for piece in self._pieces(job) if piece[0] != "names"]
         shown: list[tuple[str, Any]] = []
         for stream, group in itertools.groupby(pieces, key=lambda piece: piece[0]):
             payloads = [payload for _, payload in group]
-            if stream in ("stdout", "stderr"):
+            if stream in ("stdout", "stderr", "note"):
                 shown.append((stream, b"".join(payloads).decode()))
             else:
                 shown += [(stream, msgspec.msgpack.decode(payload)) for payload in payloads]
         return shown
+
+    def names(self, job: str) -> NamesChanged | None:
+        """Return what a cell told of the names in its session."""
+        told = [content for stream, content in self._pieces(job) if stream == "names"]
+        assert len(told) <= 1
+        return msgspec.msgpack.decode(told[0], type=NamesChanged) if told else None
 
     def text(self, job: str, stream: str = "stdout") -> str:
         """Return what a job wrote to a stream, with all that is on its way."""
@@ -270,6 +275,13 @@ class Agent:
         (self.handoff / h.SOCKET).unlink()
 
     # -------------------------------------------------------------------------- plumbing
+
+    def _pieces(self, job: str) -> list[tuple[str, bytes]]:
+        return [
+            (message.stream, payload)
+            for message, payload in self.messages
+            if isinstance(message, h.CellOutput) and message.job == job
+        ]
 
     def _answer(self, job: str) -> tuple[Any, bytes] | None:
         found = ((m, data) for m, data in self.messages if isinstance(m, TERMINAL) and m.job == job)

@@ -445,3 +445,25 @@ def test_every_option_is_a_flag_and_a_variable(tmp_path):
     assert len(re.findall(r"env\s+var:\s+REXEC_SERVER_", text)) == len(options)
     environment["REXEC_SERVER_BROKER_KEY"] = "short"
     assert "40 characters" in ask("agent", "--broker", "tcp://127.0.0.1:1").stderr
+
+
+def test_logs_are_kept_within_the_limit_that_was_given(tmp_path):
+    site = Site(tmp_path, "--log-limit", MIB)
+    try:
+        site.start()
+        logs = tmp_path / "state" / "logs"
+        jobs = []
+        for _ in range(5):
+            jobs.append(site.submit(print, "x" * 400_000))
+            site.events(jobs[-1])
+        assert {path.name for path in logs.iterdir()} == set(jobs[3:])
+        assert all(path.stat().st_mode & 0o777 == 0o600 for path in logs.iterdir())
+        site.agent.kill()
+        site.start_agent()
+        assert {path.name for path in logs.iterdir()} == set(jobs[3:])
+        site.say(p.ReadLog(request=trust.new_id(), session="default", job=jobs[4]))
+        page, frame = site.await_(p.LogPage)
+        assert page.known
+        assert b"x" * 1000 in frame
+    finally:
+        site.stop()

@@ -1,11 +1,11 @@
 """An agent's machine with everything around it played by the test, on a clock of the test's."""
 
+from rexec_jupyter.core import logs, trust, values
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core import trust
 from rexec_server import handoff as h
 from rexec_server.agent.job import Limits
 from rexec_server.agent.machine import AgentMachine, Identity
-from rexec_server.agent.memory import MemoryJournal, MemorySpool
+from rexec_server.agent.memory import MemoryJournal, MemoryLogFiles, MemorySpool
 
 EPOCH = "e" * 32
 KEY = b"k" * 32
@@ -25,10 +25,11 @@ def payload(content=b"call", carrier="inline", segment="", sizes=None):
 class Agent:
     """A machine, and shorthands for what its surroundings would do."""
 
-    def __init__(self, *, limits=None, slots=2, share=True, journal=None, spool=None):
+    def __init__(self, *, limits=None, slots=2, share=True, journal=None, spool=None, logs=None):
         self.now = 1000.0
         self.journal = journal or MemoryJournal()
         self.spool = spool or MemorySpool()
+        self.logs = logs or MemoryLogFiles()
         self.limits = limits or Limits()
         self.identity = Identity("3.11.7", slots, "/exchange" if share else "", "machine")
         self.start()
@@ -38,6 +39,7 @@ class Agent:
             self.now,
             journal=self.journal,
             spool=self.spool,
+            logs=self.logs,
             certificate="certificate",
             identity=self.identity,
             limits=self.limits,
@@ -102,7 +104,40 @@ class Agent:
         self.say(p.ListJobs(request="f" * 32, session="default"))
         return self.sent(p.JobList)[-1].jobs
 
+    def ask(self, kind, session="default", **fields):
+        """Ask something; return the number of the request."""
+        request = fields.setdefault("request", trust.new_id())
+        self.say(kind(session=session, **fields))
+        return request
+
+    def sessions(self):
+        self.ask(p.ListSessions)
+        return self.sent(p.SessionList)[-1].sessions
+
+    def log(self, job, **fields):
+        """Return the page that answers a `protocol.ReadLog` at once, and its records."""
+        self.ask(p.ReadLog, job=job, **fields)
+        return self.page()
+
+    def page(self):
+        """Return the next page that was sent, and its records."""
+        ((page, frame),) = [each for each in self.parcels() if isinstance(each[0], p.LogPage)]
+        return page, list(logs.unpack(frame or b""))
+
     # ------------------------------------------------------------------------- from exec
+
+    def cell(self, content="x = 1", **fields):
+        """Submit a cell; return its number."""
+        return self.submit(values.dump_cell(content, {})[0], kind="cell", **fields)
+
+    def started(self, job, incarnation=1):
+        self.manager(h.CellStarted(job=job, incarnation=incarnation))
+
+    def shows(self, job, content=b"text\n", stream="stdout"):
+        self.manager(h.CellOutput(job=job, stream=stream, nbytes=len(content)), content)
+
+    def kernel(self, state, session="default", incarnation=1):
+        self.manager(h.KernelState(session=session, state=state, incarnation=incarnation))
 
     def worker(self, message, content=b"", pid=WORKER):
         self.machine.from_exec(self.now, pid, message, content)

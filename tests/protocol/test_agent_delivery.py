@@ -100,12 +100,39 @@ def test_a_cell_keeps_the_order_of_text_and_displays(agent):
     ]
 
 
-def test_a_display_no_frame_can_hold_becomes_a_note(agent):
-    job = agent.submit(kind="cell")
-    content = bytes(2 * MIB)
-    agent.manager(h.CellOutput(nbytes=len(content), job=job, stream="display"), content)
+def test_a_display_no_frame_can_hold_goes_in_pieces(agent):
+    job = agent.cell()
+    agent.parcels()
+    content = bytes(range(256)) * (5 * MIB // 512)
+    agent.shows(job, content, "display")
+    parcels = agent.parcels()
+    assert [message.more for message, _ in parcels] == [True, True, False]
+    assert b"".join(frame for _, frame in parcels) == content
+    assert all(len(frame) <= p.CHUNK for _, frame in parcels)
+
+
+def test_a_display_larger_than_is_shown_becomes_a_note(agent):
+    job = agent.cell()
+    content = bytes(p.OUTPUT + 1)
+    agent.shows(job, content, "display")
     (note,) = texts(agent.parcels(), "note")
-    assert "2,097,152 bytes" in note
+    assert "67,108,865 bytes" in note
+
+
+def test_a_display_that_the_disk_takes_only_half_of_is_finished_all_the_same(agent):
+    job = agent.cell()
+    agent.parcels()
+    append, calls = agent.journal.append, []
+
+    def fill_up(record, *arguments, **options):
+        calls.append(options.get("must"))
+        agent.journal.full = len(calls) > 1
+        return append(record, *arguments, **options)
+
+    agent.journal.append = fill_up
+    agent.shows(job, bytes(3 * MIB), "display")
+    assert [message.more for message, _ in agent.parcels()] == [True, True, False]
+    assert calls == [False, True, True]
 
 
 # -------------------------------------------------------------------------- flow control

@@ -144,9 +144,9 @@ def test_exec_says_why_in_words_of_its_own(agent):
     job = agent.submit()
     agent.machine.worker_gone(agent.now, WORKER)
     agent.wait(1)
-    agent.manager(h.WorkerGone(pid=WORKER, signal=9, oom=True, reason="out of memory"))
+    agent.manager(h.WorkerGone(pid=WORKER, signal=9, oom=True, reason="Out of memory."))
     (crashed,) = agent.sent(p.Crashed)
-    assert (crashed.job, crashed.oom, crashed.reason) == (job, True, "out of memory")
+    assert (crashed.job, crashed.oom, crashed.reason) == (job, True, "Out of memory.")
 
 
 def test_a_worker_that_vanishes_without_a_reason_is_waited_for_two_seconds(agent):

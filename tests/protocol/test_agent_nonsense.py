@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
+from rexec_jupyter.core.logs import unpack
 from rexec_server import handoff as h
 from rexec_server.agent.job import Limits
 from tests.protocol.agents import Agent, payload
@@ -30,6 +31,21 @@ def submit(agent, job, which):
     agent.submit(CONTENT, job=job, payload=payload(CONTENT, carrier))
 
 
+CELLS = ({}, {"fresh": True}, {"if_busy": "fail"}, {"if_busy": "interrupt"}, {"hidden": True})
+
+
+def cell(agent, job, which):
+    agent.cell(job=job, **CELLS[(which + len(agent.machine._shared.jobs)) % len(CELLS)])
+
+
+def end_session(agent, job, which):
+    agent.ask(p.EndSession, restart=which == 1, request=job)
+
+
+def read_log(agent, job, one, two):
+    agent.ask(p.ReadLog, job=job, offset=one, limit=two, wait=10.0 * (one == 0), tail=one % 4)
+
+
 def pull(agent, job, seq, received):
     agent.say(p.ChunkAck(job=job, session="default", seq=seq, received=received, rewind=True))
 
@@ -38,10 +54,19 @@ ABOUT_NUMBERS = {
     "attach": lambda agent, job, one, two: agent.attach(job, one, credit=two),
     "ack": lambda agent, job, one, two: agent.ack(job, one, credit=two),
     "pull": pull,
+    "read": read_log,
     "chunk": lambda agent, job, one, two: agent.chunk(job, two, CONTENT, seq=one),
 }
 ABOUT_JOBS = {
     "submit": submit,
+    "cell": cell,
+    "cell starts": lambda agent, job, which: agent.started(job, which),
+    "cell shows": lambda agent, job, _: agent.shows(job),
+    "cell displays": lambda agent, job, _: agent.shows(job, CONTENT * 200_000, "display"),
+    "cell returns": lambda agent, job, _: agent.returns(job, pid=0),
+    "cell is gone": lambda agent, job, which: agent.manager(h.CellGone(job=job, started=which > 0)),
+    "kernel": lambda agent, _, which: agent.kernel(("starting", "ready", "gone")[which]),
+    "end session": end_session,
     "interrupt": lambda agent, job, _: agent.interrupt(job),
     "cancel": lambda agent, job, _: agent.cancel(job),
     "detach": lambda agent, job, _: agent.say(p.Detached(job=job)),
@@ -54,6 +79,8 @@ ABOUT_JOBS = {
 }
 ABOUT_ALL = {
     "wait": lambda agent: agent.wait(3.0),
+    "exec ends": lambda agent: agent.machine.manager_down(agent.now),
+    "exec is there": lambda agent: agent.machine.manager_up(agent.now),
     "reconnect": connect_again,
     "restart": start_again,
 }
@@ -70,7 +97,7 @@ STEPS = st.one_of(
 @settings(max_examples=500)
 @given(st.lists(STEPS, min_size=5, max_size=60))
 def test_no_message_in_any_order_upsets_the_machine_or_starts_a_job_twice(steps):
-    agent = Agent(limits=Limits(output=1000)).ready(1, 2)
+    agent = Agent(limits=Limits(output=1000, log=5_000_000, logs=8_000_000)).ready(1, 2)
     jobs = [trust.new_id() for _ in range(3)]
     ran = Counter()
     for kind, *arguments in steps:
@@ -80,7 +107,7 @@ def test_no_message_in_any_order_upsets_the_machine_or_starts_a_job_twice(steps)
             ABOUT_JOBS[kind](agent, jobs[arguments[0]], arguments[0])
         else:
             ABOUT_NUMBERS[kind](agent, jobs[arguments[0]], *arguments[1:])
-        ran.update(command.job for command in agent.commands(h.RunCall))
+        ran.update(command.job for command in agent.commands(h.RunCall, h.RunCell))
         for message in agent.sent():
             msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=p.FromServer)
     assert all(count == 1 for count in ran.values())
@@ -91,3 +118,5 @@ def test_no_message_in_any_order_upsets_the_machine_or_starts_a_job_twice(steps)
     agent.wait(400.0)  # half-done transfers are forgotten
     assert agent.machine._shared.stored == 0
     assert agent.spool.files == {}
+    for content in agent.logs.files.values():
+        assert [record.kind for record in unpack(content)].count("end") == 1

@@ -307,16 +307,57 @@ def test_an_unanswered_hello_is_repeated():
     assert the(side.take(p.ClientHello)).ticket == "ticket"
 
 
-def test_an_unanswered_list_request_is_repeated(side):
+@pytest.mark.parametrize("kind", p.Request.__subclasses__())
+def test_an_unanswered_request_is_repeated_unchanged(side, kind):
     request = trust.new_id()
-    side.do("list_jobs", request, "default")
-    assert the(side.take(p.ListJobs)).request == request
+    fields = {"job": trust.new_id()} if kind is p.ReadLog else {}
+    message = kind(request=request, session="default", **fields)
+    side.do("ask", message)
+    assert the(side.take(kind)) == message
     side.wait(4)
-    assert side.take(p.ListJobs)
-    side.hear(p.JobList(request=request, jobs=[]), p.JobList(request=request, jobs=[]))
-    assert the(side.news(n.Listed)).jobs == []
+    assert the(side.take(kind)) == message
+    answer = p.SessionEnded(request=request, existed=True)
+    side.hear(answer, answer)
+    assert the(side.news(n.Answered)).message == answer
     side.wait(10)
-    assert not side.take(p.ListJobs)
+    assert not side.take(kind)
+
+
+def test_a_forgotten_request_is_not_repeated_and_its_answer_is_no_news(side):
+    request = trust.new_id()
+    side.do("ask", p.ListSessions(request=request, session="default"))
+    side.take()
+    side.do("forget", request)
+    side.wait(10)
+    assert not side.take(p.ListSessions)
+    side.hear(p.SessionList(request=request, sessions=[]))
+    assert not side.news(n.Answered)
+
+
+@pytest.mark.parametrize("kind", [p.Interrupt, p.Cancel])
+def test_a_job_that_is_not_followed_can_be_stopped_all_the_same(side, kind):
+    message = kind(job=trust.new_id(), session="default")
+    side.do("tell", message)
+    assert the(side.take(kind)) == message
+    side.wait(20)
+    assert not side.take(kind, p.Attach)
+
+
+def test_an_answer_comes_with_its_frame(side):
+    request, job = trust.new_id(), side.running()
+    side.do("ask", p.ReadLog(request=request, session="default", job=job))
+    page = p.LogPage(request=request, job=job, known=True, next=3, size=3, frames=1)
+    side.hear((page, b"abc"))
+    assert the(side.news(n.Answered)) == n.Answered(page, b"abc")
+
+
+def test_a_waiting_job_tells_how_many_are_ahead_whenever_that_changes(side):
+    job = side.submit()
+    side.hear(p.Journaled(job=job, ahead=2), p.Journaled(job=job, ahead=2))
+    side.hear(p.Journaled(job=job, ahead=1), p.Journaled(job=job))
+    assert [note.ahead for note in side.news(n.Accepted)] == [2, 1, 0]
+    side.hear(p.Started(job=job, seq=1), p.Journaled(job=job, ahead=7))
+    assert not side.news(n.Accepted)
 
 
 # ------------------------------------------------------------------ reconnection
@@ -1057,6 +1098,7 @@ def test_news_of_jobs_that_are_not_ours_changes_nothing(side):
         p.ChunkAck(job=job, session="default", seq=0, received=0, rewind=True),
         (p.Chunk(job=job, session="default", seq=1, offset=0, frames=1), b"x"),
         p.JobList(request=job, jobs=[]),
+        (p.LogPage(request=job, job=job, known=True, frames=1), b"x"),
     )
     assert not side.take()
     assert not side.news()

@@ -16,6 +16,9 @@ EPOCH = "e" * 32
 LIMITS = Limits()
 
 
+JOB = trust.new_id()
+
+
 class World:
     """A router, a clock, and what each peer has received."""
 
@@ -471,12 +474,25 @@ def test_a_job_stays_with_its_server_when_its_session_gets_another(world, pair):
     assert other.take()[-1] == p.Detached(job=job)
 
 
-def test_requests_for_the_list_of_jobs_are_answered_once(world, pair):
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (p.ListJobs, lambda request: p.JobList(request=request, jobs=[])),
+        (p.ListSessions, lambda request: p.SessionList(request=request, sessions=[])),
+        (p.EndSession, lambda request: p.SessionEnded(request=request, existed=True)),
+        (
+            lambda **fields: p.ReadLog(job=JOB, **fields),
+            lambda request: p.LogPage(request=request, job=JOB, known=True),
+        ),
+    ],
+)
+def test_requests_are_answered_once(world, pair, ask, answer):
     client, server = pair
     request = trust.new_id()
-    client.send(p.ListJobs(request=request, session="default"))
-    server.take()
-    answer = p.JobList(request=request, jobs=[])
+    message = ask(request=request, session="default")
+    client.send(message)
+    assert server.take() == [message]
+    answer = answer(request)
     server.send(answer)
     server.send(answer)
     assert client.take() == [answer]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rexec_jupyter.core import logs
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
 from tests.protocol.world import World, lines_of, result_of
@@ -45,6 +46,30 @@ class Together(RuleBasedStateMachine):
     )
     def submit(self, who, kind, session, nbytes):
         self._pick(self.world.clients, who).submit(kind=kind, session=session, nbytes=nbytes)
+
+    @rule(
+        who=INDEX,
+        fresh=st.booleans(),
+        hidden=st.booleans(),
+        if_busy=st.sampled_from(["queue", "fail", "interrupt"]),
+    )
+    def submit_cell(self, who, **spec):
+        self._pick(self.world.clients, who).submit(kind="cell", **spec)
+
+    @rule(who=INDEX, kind=st.sampled_from([p.ListJobs, p.ListSessions]))
+    def list(self, who, kind):
+        self._pick(self.world.clients, who).ask(kind)
+
+    @rule(who=INDEX, session=st.sampled_from(["default", "other"]), restart=st.booleans())
+    def end_session(self, who, session, restart):
+        self._pick(self.world.clients, who).ask(p.EndSession, session, restart=restart)
+
+    @rule(who=INDEX, which=INDEX, offset=st.integers(0, 200), wait=st.sampled_from([0.0, 30.0]))
+    def read_log(self, who, which, offset, wait):
+        client = self._pick(self.world.clients, who)
+        if client.notes:
+            job = self._pick(list(client.notes), which)
+            client.ask(p.ReadLog, job=job, offset=offset, wait=wait)
 
     @rule(who=INDEX, which=INDEX, method=st.sampled_from(["interrupt", "cancel"]))
     def stop(self, who, which, method):
@@ -140,8 +165,23 @@ class Together(RuleBasedStateMachine):
     def teardown(self):
         self.world.heal()
         for client in self.world.clients:
+            assert None not in client.asked.values(), "a request hangs"
             for job in client.notes:
                 self._check_end(client, job)
+        for server in self.world.servers:
+            for job, content in server.logs.files.items():
+                self._check_log(server, job, content)
+
+    def _check_log(self, server, job, content):
+        records = list(logs.unpack(content))
+        kinds = [record.kind for record in records]
+        assert kinds.count("end") == 1, "a log without its end, or with another job's"
+        assert kinds.index("end") == len(kinds) - 1
+        assert kinds.count("source") <= 1
+        text = b"".join(bytes(each.content) for each in records if each.kind == "stdout")
+        lines = text.decode().splitlines()
+        assert lines == [f"{job} line {number}" for number in range(len(lines))]
+        assert b"done" not in bytes(records[-1].content) or len(lines) == server.lines[job]
 
     def _check_end(self, client, job):
         end = client.end_of(job)
@@ -150,6 +190,7 @@ class Together(RuleBasedStateMachine):
         lines = lines_of(client.notes[job])
         assert lines == [f"{job} line {number}" for number in range(len(lines))]
         if isinstance(end, n.Rejected):
+            assert end.code != "busy" or not started
             return
         match end.event:
             case p.Done():

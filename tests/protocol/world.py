@@ -15,7 +15,7 @@ from rexec_jupyter.core.credentials import SigningKey, Verifier
 from rexec_jupyter.core.exchange import Exchange
 from rexec_server import handoff as h
 from rexec_server.agent.machine import AgentMachine, Identity
-from rexec_server.agent.memory import MemoryJournal, MemorySpool
+from rexec_server.agent.memory import MemoryJournal, MemoryLogFiles, MemorySpool
 
 SIGNING = SigningKey.generate()
 VERIFIER = Verifier([SIGNING.public_pem])
@@ -95,7 +95,8 @@ class World:
         for _ in range(seconds):
             self.pass_time(1.0)
             self.settle()
-            if not any(client.machine.open_jobs for client in self.clients):
+            unanswered = any(None in client.asked.values() for client in self.clients)
+            if not unanswered and not any(client.machine.open_jobs for client in self.clients):
                 return
 
 
@@ -156,6 +157,8 @@ class Client(Peer):
         self.ticket = SIGNING.ticket(user=user, key=self.key, ttl=1e6)
         self.notes = {}
         """The notices of each job, in order."""
+        self.asked = {}
+        """The answer to each request, once it is there."""
         self.connect()
 
     def connect(self):
@@ -168,6 +171,9 @@ class Client(Peer):
 
     def _take(self, note):
         job = getattr(note, "job", None)
+        if isinstance(note, n.Answered):
+            assert self.asked[note.message.request] is None, "answered twice"
+            self.asked[note.message.request] = note
         if isinstance(note, n.Contact | n.ServerChanged) or job is None:
             return
         seen = self.notes[job]
@@ -179,7 +185,7 @@ class Client(Peer):
             assert bytes(note.frame).startswith(job.encode()), "somebody else's output"
             self.machine.consumed(self.world.now, job, len(note.frame))
 
-    def submit(self, *, kind="call", session="default", nbytes=0):
+    def submit(self, *, kind="call", session="default", nbytes=0, **spec):
         value = (self.user, b"x" * nbytes)
         parts = values.dump(value) if kind == "call" else values.dump_cell("x", {"v": value})
         job = trust.new_id()
@@ -190,12 +196,20 @@ class Client(Peer):
             kind=kind,
             key=trust.job_key(bytes(32), job),
             payload=values.describe(parts),
+            **spec,
         )
         self.world.owner[job] = self.user
         self.notes[job] = []
         self.machine.submit(self.world.now, submit, parts)
         self.world.carry()
         return job
+
+    def ask(self, kind, session="default", **fields):
+        request = kind(request=trust.new_id(), session=session, **fields)
+        self.asked[request.request] = None
+        self.machine.ask(self.world.now, request)
+        self.world.carry()
+        return request.request
 
     def tell(self, method, job):
         getattr(self.machine, method)(self.world.now, job)
@@ -220,8 +234,10 @@ class Server(Peer):
         self.lines = Counter()
         """Lines of output that each job has written."""
         self._pids = 0
+        self.wiped = False
         self.journal = MemoryJournal()
         self.spool = MemorySpool()
+        self.logs = MemoryLogFiles()
         self.start()
 
     def start(self):
@@ -229,6 +245,7 @@ class Server(Peer):
             self.world.now,
             journal=self.journal,
             spool=self.spool,
+            logs=self.logs,
             certificate=self.certificate,
             identity=Identity(python="3.11", slots=2),
         )
@@ -241,6 +258,7 @@ class Server(Peer):
     def start_exec(self):
         self.running = {}
         """Jobs by where they run: a worker's pid, or the name of a session."""
+        self.kernels = set()
         self.machine.manager_up(self.world.now)
         self._new_worker()
         self._new_worker()
@@ -256,7 +274,9 @@ class Server(Peer):
         self.outbound.clear()
         self.name = self.world.new_name()
         if wiped:
+            self.wiped = True
             self.journal, self.spool = MemoryJournal(), MemorySpool()
+            self.logs = MemoryLogFiles()
         else:
             self.journal.reopen()
         self.start()
@@ -284,9 +304,19 @@ class Server(Peer):
         match command:
             case h.RunCall():
                 self._start(pid, command, payload)
-            case h.RunCell():
-                self._start(command.session, command, payload)
-                self._say(command.session, h.CellStarted(job=command.job, incarnation=1))
+            case h.RunCell(session=session, job=job):
+                place = f"fresh {job}" if command.fresh else session
+                if not command.fresh and session not in self.kernels:
+                    self._tell_kernel(session, "starting")
+                    self._tell_kernel(session, "ready")
+                self._start(place, command, payload)
+                self._say(place, h.CellStarted(job=job, incarnation=1))
+            case h.StopKernel(session=session):
+                if session in self.running:
+                    self.crash(session)
+                self._tell_kernel(session, "gone")
+                if command.restart:
+                    self._tell_kernel(session, "ready")
             case h.InterruptJob(job=job):
                 for place in [place for place, each in self.running.items() if each == job]:
                     del self.running[place]
@@ -294,6 +324,10 @@ class Server(Peer):
             case h.KillJob(job=job):
                 for place in [place for place, each in self.running.items() if each == job]:
                     self.crash(place)
+
+    def _tell_kernel(self, session, state):
+        self.kernels.add(session) if state != "gone" else self.kernels.discard(session)
+        self._say("", h.KernelState(session=session, state=state, incarnation=1))
 
     def _start(self, place, command, payload):
         assert place not in self.running, "two at once"
@@ -350,6 +384,8 @@ class Server(Peer):
             self._new_worker()
         else:
             self._say(place, h.CellGone(job=job, signal=11))
+            if place in self.kernels:
+                self._tell_kernel(place, "gone")
         self.world.carry()
 
 

@@ -40,6 +40,17 @@ def test_a_quick_run_writes_the_figures_it_shows(tmp_path):
     assert p50["ratio"] == pytest.approx(p50["ours"] / p50["floor"])
 
 
+@pytest.mark.slow
+def test_what_a_notebook_sees_is_measured_with_a_real_kernel(tmp_path):
+    path = tmp_path / "bench.json"
+    result = bench(path, "trivial-cell", "capture", "flood")
+    assert result.returncode == 0, result.stderr
+    rows = {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+    assert rows["%%rexec adds to a trivial cell"]["limit"] == 25
+    assert rows["capture of 200 names, new"]["limit"] == 30
+    assert rows["10 MB/s of prints: messages to the browser"]["ours"] > 0
+
+
 def test_an_unknown_measurement_is_refused(tmp_path):
     result = bench(tmp_path / "bench.json", "nonsense")
     assert result.returncode == 2

@@ -6,9 +6,13 @@ import pytest
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.happenings import (
     ClearOutput,
+    Comm,
     Display,
     Log,
+    NameInfo,
+    NamesChanged,
     OutputReader,
+    Payload,
     StateChange,
     TextOutput,
 )
@@ -46,7 +50,28 @@ def test_clearing_is_read():
     assert OutputReader().read(event("clear"), frame) == ClearOutput(wait=True)
 
 
-@pytest.mark.parametrize("kind", ["display", "clear"])
+def test_messages_of_widgets_are_read():
+    body = {
+        "kind": "comm_msg",
+        "content": {"comm_id": "c", "data": {"x": [1]}},
+        "metadata": {"version": "2.1.0"},
+        "buffers": [b"ab", b""],
+    }
+    assert OutputReader().read(event("comm"), msgspec.msgpack.encode(body)) == Comm(**body)
+
+
+def test_payloads_are_read():
+    body = {"source": "page", "data": {"text/plain": "help"}, "start": 0}
+    assert OutputReader().read(event("payload"), msgspec.msgpack.encode(body)) == Payload(body)
+
+
+def test_names_are_read():
+    change = NamesChanged("1.1", whole=True, names={"x": NameInfo("int", "3")}, gone=["y"])
+    frame = msgspec.msgpack.encode(change)
+    assert OutputReader().read(event("names"), frame) == change
+
+
+@pytest.mark.parametrize("kind", ["display", "clear", "comm", "payload", "names"])
 @pytest.mark.parametrize("frame", [b"", b"\xc1", msgspec.msgpack.encode([1])])
 def test_what_cannot_be_read_becomes_a_note(kind, frame):
     happening = OutputReader().read(event(kind), frame)

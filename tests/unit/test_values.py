@@ -1,5 +1,6 @@
 """Python objects to payload parts and back."""
 
+import itertools
 import pickle
 import threading
 
@@ -127,6 +128,48 @@ def test_a_value_that_is_too_large_is_left_out_with_the_reason():
     assert not result.has_value
     assert "4,000" in result.reason
     assert len(parts) == 1
+
+
+def test_pickling_ends_once_a_value_is_too_large():
+    class Endless:
+        def __reduce__(self):
+            return list, (), None, itertools.repeat("text")
+
+    with pytest.raises(values.OversizeError):
+        values.dump(Endless(), limit=100_000)
+
+
+@pytest.mark.parametrize("value", ["x" * 1000, values.Pickled([b"x" * 1000]), np.zeros(125)])
+def test_the_limit_holds_for_values_of_every_kind(value):
+    with pytest.raises(values.OversizeError):
+        values.dump_cell_result({"value": value}, max_recv=900)
+    assert values.load_cell_result(
+        values.dump_cell_result({}, value, has_value=True, value_limit=900)
+    ).reason
+    values.dump_cell_result({"value": value}, max_recv=2000)
+
+
+def test_outputs_over_the_limit_are_told_with_their_sizes():
+    with pytest.raises(values.OversizeError) as told:
+        values.dump_cell_result({"a": np.zeros(1000), "b": "x"}, max_recv=5000)
+    assert told.value.limit == 5000
+    kind, nbytes = told.value.sizes["a"]
+    assert kind == "numpy.ndarray"
+    assert 8000 < nbytes < 9000
+    assert told.value.sizes["b"][0] == "str"
+
+
+def test_a_cell_brings_its_environment_along():
+    cell = values.load_cell(over_the_wire(values.dump_cell("1", {"a": 1}, {"K": "v"})))
+    assert cell.env == {"K": "v"}
+    assert cell.names["a"]() == 1
+    assert values.load_cell(values.dump_cell("1", {})).env == {}
+
+
+def test_the_name_of_a_value_comes_with_it():
+    for has_value in (True, False):
+        parts = values.dump_cell_result({}, 5, has_value=has_value, ref="_7")
+        assert values.load_cell_result(over_the_wire(parts)).ref == "_7"
 
 
 def test_an_output_that_cannot_be_sent_is_an_error():

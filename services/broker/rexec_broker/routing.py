@@ -27,9 +27,11 @@ __all__ = ["Port", "Router", "Sending"]
 
 _SWEEP = 1.0
 _CONTROL = frozenset({p.ClientHello, p.ServerHello, p.Heartbeat, p.Goodbye, p.Drain})
-_OPENING = frozenset({p.Submit, p.Attach, p.ListJobs})
+_REQUESTS = frozenset(p.Request.__subclasses__())
+_ANSWERS = frozenset(p.Answer.__subclasses__())
+_OPENING = frozenset({p.Submit, p.Attach}) | _REQUESTS
 _TERMINAL = frozenset(p.TERMINAL)
-_CLOSING = frozenset({p.Nack, p.Unknown, p.JobList})
+_CLOSING = frozenset({p.Nack, p.Unknown}) | _ANSWERS
 
 Peer = Client | Server
 
@@ -198,7 +200,7 @@ class Router:
         """Return the server that a client's message is for."""
         user = client.user
         kind = message.__class__
-        job = message.request if kind is p.ListJobs else message.job
+        job = message.request if kind in _REQUESTS else message.job
         route = user.jobs.get(job)
         if route is None:
             server = user.server_for(message.session)
@@ -223,7 +225,7 @@ class Router:
         """Return the client that a server's message is for."""
         user = server.user
         kind = message.__class__
-        job = message.request if kind is p.JobList else message.job
+        job = message.request if kind in _ANSWERS else message.job
         route = user.jobs.get(job)
         if route is None or route.scope != server.session:
             self._metrics.dropped["no_reader"] += 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -148,7 +148,8 @@ class RunCell(Message, frozen=True):
     """Run a cell in its session's kernel, which is started if need be.
 
     The payload is what `values.dump_cell` makes. The agent sends at most one at a time for
-    each session.
+    each session, not counting those with ``fresh``. The attributes are as in
+    `protocol.Submit`.
     """
 
     job: p.JobId
@@ -156,7 +157,12 @@ class RunCell(Message, frozen=True):
     where: Where
     digest: bytes
     outputs: list[str] = []
+    max_recv: Count = 0
     value: bool = False
+    value_limit: Count = p.VALUE
+    fresh: bool = False
+    known: str = ""
+    hidden: bool = False
 
 
 class InterruptJob(Message, frozen=True):
@@ -181,7 +187,25 @@ class KillJob(Message, frozen=True):
     session: str = ""
 
 
+class StopKernel(Message, frozen=True):
+    """End the kernel of a session, if it has one; with ``restart`` start another at once.
+
+    A cell under way ends with `CellGone`; `KernelState` ``gone`` answers in any case.
+    """
+
+    session: p.SessionName
+    restart: bool = False
+
+
 # -------------------------------------------------------------------------- manager → agent
+
+
+class KernelState(Message, frozen=True):
+    """The kernel of a session starts, is ready, or is gone."""
+
+    session: p.SessionName
+    state: Literal["starting", "ready", "gone"]
+    incarnation: Count = 0
 
 
 class WorkerGone(Message, frozen=True):
@@ -205,7 +229,7 @@ class CellOutput(Message, frozen=True):
     """Something a cell showed: payload as in `protocol.Output`."""
 
     job: p.JobId
-    stream: str
+    stream: p.Stream
 
 
 class CellGone(Message, frozen=True):
@@ -232,10 +256,11 @@ FromManager = (
     | Raised
     | Interrupted
     | CellGone
+    | KernelState
 )
 ToAgent = FromWorker | FromManager
 ToWorker = RunCall | MoreItems
-ToManager = RunCell | InterruptJob | KillJob
+ToManager = RunCell | StopKernel | InterruptJob | KillJob
 
 _encoder = msgspec.msgpack.Encoder()
 _LENGTH = struct.Struct("<I")

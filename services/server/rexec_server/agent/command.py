@@ -18,6 +18,7 @@ from rexec_server import handoff as h
 from rexec_server.agent.exec_port import wall_clock
 from rexec_server.agent.job import Limits
 from rexec_server.agent.journal import DiskJournal, JournalBusyError
+from rexec_server.agent.log_files import DiskLogFiles
 from rexec_server.agent.loop import AgentLoop, Places, StoppedError, read_certificate
 from rexec_server.agent.machine import AgentMachine, Identity
 from rexec_server.agent.spool import DiskSpool
@@ -87,10 +88,16 @@ def _broker_key(_: click.Context, __: click.Parameter, value: str) -> bytes:
     help="Bytes of output of one job kept until it is read.",
 )
 @option(
+    "--log-limit",
+    type=_BYTES,
+    default=_DEFAULTS.logs,
+    help="Bytes of what jobs have shown, kept to be read again; the oldest go first.",
+)
+@option(
     "--retention",
     type=click.FloatRange(min=1),
     default=_DEFAULTS.retention,
-    help="Seconds that results are kept which nobody fetches.",
+    help="Seconds that results are kept which nobody fetches, and what jobs have shown.",
 )
 @option(
     "--fsync/--no-fsync",
@@ -145,6 +152,7 @@ def _run(options: dict[str, Any]) -> None:
         clock(),
         journal=journal,
         spool=spool,
+        logs=DiskLogFiles(options["directory"] / "logs"),
         certificate=read_certificate(certificate),
         identity=Identity(
             python=platform.python_version(),
@@ -155,6 +163,7 @@ def _run(options: dict[str, Any]) -> None:
         limits=Limits(
             spool=options["spool_limit"],
             output=options["output_limit"],
+            logs=options["log_limit"],
             retention=options["retention"],
         ),
     )

@@ -9,8 +9,10 @@ from typing import Any
 from msgspec import structs
 
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.logs import pieces, state_of
 from rexec_jupyter.core.trust import result_mac
 from rexec_server.agent.job import ITEM, OTHER, OUTPUT, OVERHEAD, Job, Shared
+from rexec_server.agent.logs import Logs
 from rexec_server.agent.outputs import OutputBuffer
 from rexec_server.agent.records import StorageFullError
 
@@ -27,8 +29,9 @@ _log = logging.getLogger(__name__)
 class Delivery:
     """Everything between what happened to a job and the client's acknowledgement of it."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, logs: Logs) -> None:
         self._shared = shared
+        self._logs = logs
 
     # ----------------------------------------------------------------------- new events
 
@@ -104,21 +107,21 @@ class Delivery:
             emit = partial(self._emit, job)
             buffer = OutputBuffer(emit, self._shared.timers, ordered=cell)
             job.outputs = buffer
-        buffer.write(now, stream, data, quiet=not job.attached)
+        buffer.write(now, stream, data, quiet=not job.attached and job.watched < now)
 
-    def show(self, now: float, job: Job, stream: str, data: bytes) -> None:
+    def show(self, now: float, job: Job, stream: p.Stream, data: bytes) -> None:
         """Take something else the code showed, after the text before it."""
         if job.outputs is not None:
             job.outputs.flush(now)
-        if len(data) > p.CHUNK:
+        if len(data) > p.OUTPUT:
             text = f"[rexec: a {stream} of {len(data):,} bytes is too large to be shown]\n"
             stream, data = "note", text.encode()
         self._emit(job, now, stream, data)
 
-    def _emit(self, job: Job, now: float, stream: str, data: bytes) -> None:
-        del now
+    def _emit(self, job: Job, now: float, stream: p.Stream, data: bytes) -> None:
         if job.terminal:
             return
+        self._logs.write(now, job, stream, data)
         if stream in ("stdout", "stderr"):
             job.tail = (job.tail + data)[-4096:]
         if job.elided and not self._room(job, 2):
@@ -140,9 +143,15 @@ class Delivery:
             self._shared.stored < limits.spool * (1.0 if share == 1 else 0.9)
         )
 
-    def _output(self, job: Job, stream: Any, data: bytes, *, must: bool) -> None:
-        event = p.Output(frames=1, job=job.id, seq=job.seq + 1, stream=stream)
-        self.add(job, event, data, kind=OUTPUT, must=must)
+    def _output(self, job: Job, stream: p.Stream, data: bytes, *, must: bool) -> None:
+        if len(data) <= p.CHUNK:
+            event = p.Output(frames=1, job=job.id, seq=job.seq + 1, stream=stream)
+            self.add(job, event, data, kind=OUTPUT, must=must)
+            return
+        for piece, more in pieces(data):
+            event = p.Output(frames=1, job=job.id, seq=job.seq + 1, stream=stream, more=more)
+            self.add(job, event, bytes(piece), kind=OUTPUT, must=must)
+            must = True  # what was begun is finished
 
     def note_gap(self, job: Job) -> None:
         """Say how much output was left out, if any was."""
@@ -174,11 +183,12 @@ class Delivery:
         if job.timer is not None:
             self._shared.timers.cancel(job.timer)
             job.timer = None
-        job.state = type(event).__name__.lower()
+        job.state = state_of(event)
         job.ended = now
         job.duration = event.duration
         self._release_payload(job)
         self._add_terminal(job, event, content)
+        self._logs.end(now, job, event)
         self._shared.unacked[job.id] = job
         job.backoff = RESEND
         job.resend = now + RESEND
@@ -320,7 +330,8 @@ def job_overhead(job: Job) -> int:
 
 def remember(shared: Shared, row: Any) -> None:
     """Keep a line of history, and the number of the job longer than that."""
-    shared.history.append(row)
+    if not row.hidden:
+        shared.history.append(row)
     if len(shared.history) > shared.limits.history:
         shared.history.popleft()
     shared.forgotten[row.job] = None

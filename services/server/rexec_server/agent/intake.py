@@ -19,6 +19,8 @@ ACTIVE = 4
 """Transfers that go on at once; the others wait for their turn."""
 STALLED = 2.0
 """Seconds without progress after which a transfer is asked for again from where it is."""
+REFUSED = 1000
+"""Jobs that are remembered because their session was busy: they stay refused."""
 ABANDONED = 300.0
 """Seconds without progress after which a transfer is forgotten; nothing was promised."""
 
@@ -56,7 +58,9 @@ class Intake:
     share
         Whether clients may hand over payloads as files.
     accepted
-        Called with the time and each job that came into custody.
+        Called with the time and each job that came into custody; tells its client.
+    busy_with
+        Returns the cell that runs or waits first in a session.
     """
 
     def __init__(
@@ -67,13 +71,16 @@ class Intake:
         python: str,
         share: bool,
         accepted: Callable[[float, Job], None],
+        busy_with: Callable[[str], Job | None],
     ) -> None:
         self._shared = shared
         self._payloads = payloads
         self.python = python
         self._share = share
         self._accepted = accepted
+        self._busy_with = busy_with
         self._transfers: dict[str, _Transfer] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
 
     @property
     def deadline(self) -> float:
@@ -93,7 +100,7 @@ class Intake:
             elif transfer.active and now - transfer.asked > STALLED / 2:
                 self._pull(now, transfer, rewind=True)
             return
-        refusal = self._refusal(message)
+        refusal = self._refusal(message) or self._busy(message)
         if refusal is not None:
             self._refuse(message, *refusal)
         elif message.payload.carrier == "chunks" and message.payload.nbytes:
@@ -132,6 +139,21 @@ class Intake:
             return "full", text
         return None
 
+    def _busy(self, message: p.Submit) -> tuple[str, str] | None:
+        if message.if_busy != "fail" or message.kind == "call" or message.fresh:
+            return None
+        # Its client may have sent it again before it heard the refusal, and is told that it has
+        # not run: so it must not be accepted now.
+        refused = self._refused.get(message.job)
+        other = self._busy_with(message.session)
+        if refused is None and other is not None:
+            label = f" ({other.submit.label})" if other.submit.label else ""
+            text = f"session {message.session!r} is busy with cell {other.id[:8]}{label}."
+            refused = self._refused[message.job] = "busy", text
+            if len(self._refused) > REFUSED:
+                del self._refused[next(iter(self._refused))]
+        return refused
+
     def _mismatch(self, python: str) -> str:
         ours, theirs = self.python, minor(python)
         if theirs == ours:
@@ -161,6 +183,11 @@ class Intake:
         self, now: float, message: p.Submit, *, content: bytes = b"", file: str = ""
     ) -> None:
         shared = self._shared
+        if busy := self._busy(message):  # since its transfer began
+            if file:
+                self._discard(file, message)
+            self._refuse(message, *busy)
+            return
         record = Accepted(job=message.job, submit=message, at=now, file=file)
         try:
             position = shared.journal.append(record, content, must=False)
@@ -176,7 +203,6 @@ class Intake:
             self._payloads.keep(job, content)
         shared.stored += job_overhead(job)
         shared.jobs[job.id] = job
-        shared.send(p.Journaled(job=job.id))
         self._accepted(now, job)
 
     # -------------------------------------------------------------------------- transfers

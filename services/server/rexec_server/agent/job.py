@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Parcel
 from rexec_jupyter.core.trust import payload_digest
+from rexec_server.agent.log_files import LogFiles
 from rexec_server.agent.records import Forgotten, Journal
 from rexec_server.agent.spool import Spool
 from rexec_server.agent.timers import Timer, Timers
@@ -43,6 +44,9 @@ class Limits:
         How long the end of a job is kept for a client that does not come.
     history
         Acknowledged jobs that are still listed.
+    log, logs, log_files
+        Bytes of the log of one job and of all, and how many there may be. Those of jobs that
+        ended first go first.
     """
 
     spool: int = 1024**3
@@ -50,6 +54,9 @@ class Limits:
     jobs: int = 100_000
     retention: float = 24 * 3600.0
     history: int = 1000
+    log: int = 2 * 1024**3
+    logs: int = 4 * 1024**3
+    log_files: int = 20_000
 
 
 class Outputs(Protocol):
@@ -57,6 +64,9 @@ class Outputs(Protocol):
 
     def flush(self, now: float, *, final: bool = False) -> None:
         """Make events of it."""
+
+    def hasten(self, now: float) -> None:
+        """Make events of it soon: somebody reads."""
 
 
 class Job:
@@ -77,12 +87,17 @@ class Job:
         Ends the job when it has run as long as it may.
     stop
         Why the code was interrupted.
+    ahead
+        Cells before it in its session, as its client was told.
+    watched
+        Until when somebody probably reads its log.
     """
 
     __slots__ = (
         "acked",
         "acked_items",
         "acked_output",
+        "ahead",
         "at",
         "attached",
         "backoff",
@@ -116,6 +131,7 @@ class Job:
         "tail",
         "terminal",
         "timer",
+        "watched",
     )
 
     def __init__(self, submit: p.Submit, position: int, at: float) -> None:
@@ -155,6 +171,8 @@ class Job:
         self.terminal = 0
         self.resend = 0.0
         self.backoff = 0.0
+        self.ahead = 0
+        self.watched = 0.0
 
     def note(self, seq: int, position: int, nbytes: int, kind: int) -> None:
         """Add event `seq` to the unacknowledged ones."""
@@ -187,6 +205,7 @@ class Job:
             at=self.at,
             started=self.started,
             duration=self.duration or max(0.0, running),
+            hidden=submit.hidden,
         )
 
 
@@ -210,6 +229,7 @@ class Shared:
 
     journal: Journal
     spool: Spool
+    logs: LogFiles
     limits: Limits
     jobs: dict[str, Job] = field(default_factory=dict)
     forgotten: dict[str, None] = field(default_factory=dict)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Parcel
 from rexec_jupyter.core.versions import minor
@@ -20,6 +18,10 @@ from rexec_server import handoff as h
 from rexec_server.agent.delivery import Delivery
 from rexec_server.agent.intake import Intake, same
 from rexec_server.agent.job import Job, Limits, Shared
+from rexec_server.agent.lists import Lists
+from rexec_server.agent.log_files import LogFiles
+from rexec_server.agent.log_pages import LogPages
+from rexec_server.agent.logs import Logs
 from rexec_server.agent.membership import Membership
 from rexec_server.agent.outcome import Outcome
 from rexec_server.agent.payloads import Payloads
@@ -27,6 +29,7 @@ from rexec_server.agent.pulls import Pulls
 from rexec_server.agent.records import Journal
 from rexec_server.agent.recovery import Recovery
 from rexec_server.agent.schedule import MANAGER, Schedule
+from rexec_server.agent.sessions import Sessions
 from rexec_server.agent.spool import Spool
 
 HOUSEKEEPING = 1.0
@@ -35,7 +38,6 @@ HOUSEKEEPING = 1.0
 MANY = 16
 """Waiting jobs from which on sending much at once counts more than sending it soon."""
 
-_LIST_ROWS = 500
 _PATIENT = frozenset({p.Journaled, p.Started})
 _log = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ class AgentMachine:
     ----------
     now
         The time.
-    journal, spool
-        Where jobs, events and payloads are kept. What the journal holds is taken up again.
+    journal, spool, logs
+        Where jobs, events, payloads and logs are kept. What the journal holds is taken up again.
     certificate
         Shown to the broker; may be replaced at any time.
     """
@@ -72,25 +74,31 @@ class AgentMachine:
         *,
         journal: Journal,
         spool: Spool,
+        logs: LogFiles,
         certificate: str,
         identity: Identity,
         limits: Limits | None = None,
     ) -> None:
         self.certificate = certificate
         self._identity = identity
-        shared = self._shared = Shared(journal=journal, spool=spool, limits=limits or Limits())
-        self._delivery = Delivery(shared)
-        payloads = Payloads(shared)
-        self._schedule = Schedule(shared, payloads, self._delivery, slots=identity.slots)
+        shared = self._shared = Shared(journal, spool, logs, limits or Limits())
+        self._logs = Logs(shared)
+        self._log_pages = LogPages(shared, self._logs)
+        self._delivery = Delivery(shared, self._logs)
+        self._payloads = Payloads(shared)
+        self._schedule = Schedule(shared, self._payloads, self._delivery, slots=identity.slots)
         self._intake = Intake(
             shared,
-            payloads,
+            self._payloads,
             python=minor(identity.python),
             share=bool(identity.exchange),
-            accepted=self._schedule.enqueue,
+            accepted=self._accept,
+            busy_with=self._schedule.busy_with,
         )
-        self._outcome = Outcome(shared, self._delivery, self._schedule)
-        self._recovery = Recovery(shared, self._delivery, self._schedule, self._outcome)
+        sessions = Sessions(shared, self._schedule)
+        lists = Lists(shared, sessions)
+        self._outcome = Outcome(shared, self._delivery, self._schedule, sessions)
+        self._recovery = Recovery(shared, self._logs, self._schedule, self._outcome)
         self._pulls = Pulls(shared)
         self._link = Membership(shared, hello=self._hello, beat=self._beat, lose=self._lose_readers)
         self._look_at = now
@@ -102,7 +110,10 @@ class AgentMachine:
             p.Cancel: self._cancel,
             p.Chunk: self._intake.chunk,
             p.ChunkAck: self._chunk_ack,
-            p.ListJobs: self._list_jobs,
+            p.ListJobs: lists.jobs,
+            p.ListSessions: lists.sessions,
+            p.EndSession: sessions.end,
+            p.ReadLog: self._log_pages.ask,
             p.Detached: self._detached,
             p.Welcome: self._link.welcome,
             p.Refused: self._link.refuse,
@@ -179,6 +190,7 @@ class AgentMachine:
         self._shared.ready = False
         self._shared.parcels.clear()
         self._pulls.clear()
+        self._log_pages.clear()
         for job in self._shared.jobs.values():
             job.attached = False
 
@@ -211,11 +223,22 @@ class AgentMachine:
             if message.job not in self._shared.forgotten:
                 self._intake.submit(now, message, frame)
         elif same(job.submit, message):
-            self._shared.send(p.Journaled(job=job.id))
+            self._shared.send(p.Journaled(job=job.id, ahead=job.ahead))
             self._delivery.attach(now, job, job.acked, message.credit, local=message.local)
         else:
             text = "another job has this number already"
             self._shared.send(p.Nack(job=message.job, code="conflict", message=text))
+
+    def _accept(self, now: float, job: Job) -> None:
+        """Take up a job that came into custody."""
+        cell = job.submit.kind == "cell"
+        self._logs.begin(now, job, self._payloads.source(job) if cell else None)
+        if cell:
+            if job.submit.if_busy == "interrupt" and not job.submit.fresh:
+                self._outcome.make_way(now, job.submit.session)
+            job.ahead = self._schedule.ahead_of(job)
+        self._shared.send(p.Journaled(job=job.id, ahead=job.ahead))
+        self._schedule.enqueue(now, job)
 
     def _known(self, job_id: str) -> Job | None:
         job = self._shared.jobs.get(job_id)
@@ -227,7 +250,7 @@ class AgentMachine:
         del frame
         job = self._known(message.job)
         if job is not None:
-            self._shared.send(p.Journaled(job=job.id))
+            self._shared.send(p.Journaled(job=job.id, ahead=job.ahead))
             self._delivery.attach(now, job, message.seq, message.credit, local=message.local)
 
     def _ack(self, now: float, message: p.Ack, frame: object) -> None:
@@ -265,28 +288,6 @@ class AgentMachine:
         job = self._shared.jobs.get(message.job)
         if job is not None:
             job.attached = False
-
-    def _list_jobs(self, now: float, message: p.ListJobs, frame: object) -> None:
-        del frame
-        rows = [job.summary(now) for job in self._shared.jobs.values()]
-        rows += self._shared.history
-        rows.sort(key=lambda row: row.at, reverse=True)
-        infos = [
-            p.JobInfo(
-                job=row.job,
-                session=row.session,
-                kind=row.kind,
-                label=row.label,
-                state=row.state,
-                submitted_ago=max(0.0, now - row.at),
-                started_ago=max(0.0, now - row.started) if row.started >= 0 else -1.0,
-                duration=row.duration,
-            )
-            for row in rows[:_LIST_ROWS]
-        ]
-        while len(msgspec.msgpack.encode(infos)) > p.MAX_HEADER // 2:
-            del infos[len(infos) // 2 :]
-        self._shared.send(p.JobList(request=message.request, jobs=infos))
 
     # ------------------------------------------------------------------------- from exec
 
@@ -334,6 +335,7 @@ class AgentMachine:
             self._look_at = now + HOUSEKEEPING
             self._delivery.resend(now)
             self._delivery.expire(now)
+            self._logs.expire(now)
             self._recovery.compact()
         transfers = self._intake.deadline
         if transfers <= now:

@@ -1,4 +1,4 @@
-"""Journal and spool that live in memory, for machines that are driven without any disk.
+"""Journal, spool and logs that live in memory, for machines that are driven without any disk.
 
 They outlive the machine that uses them: `MemoryJournal.reopen` is what a restart of the
 agent does, and forgets what was not flushed.
@@ -6,6 +6,7 @@ agent does, and forgets what was not flushed.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.trust import new_id
+from rexec_server.agent.log_files import Found
 from rexec_server.agent.records import AnyRecord, Entry, StorageFullError
 
 _KEPT = 64
@@ -151,3 +153,36 @@ class MemorySpool:
         for name in set(self.files) - known:
             if name.startswith("a-"):
                 del self.files[name]
+
+
+class MemoryLogFiles:
+    """See `log_files.LogFiles`. ``files`` are the files; ``full`` makes it refuse to write."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytearray] = {}
+        self.full = False
+
+    def scan(self) -> list[Found]:
+        """See `log_files.LogFiles.scan`."""
+        return [Found(job, len(content), float("inf")) for job, content in self.files.items()]
+
+    def write(self, job: str, at: int, data: p.Buffer) -> None:
+        """See `log_files.LogFiles.write`."""
+        content = self.files.setdefault(job, bytearray())
+        if self.full:
+            content[at:] = bytes(data)[: len(data) // 2]
+            raise OSError(errno.ENOSPC, "the disk is full")
+        content[at : at + len(data)] = data
+
+    def read(self, job: str, at: int, nbytes: int) -> bytes:
+        """See `log_files.LogFiles.read`."""
+        if job not in self.files:
+            raise FileNotFoundError(job)
+        return bytes(self.files[job][at : at + nbytes])
+
+    def release(self, job: str) -> None:
+        """See `log_files.LogFiles.release`."""
+
+    def remove(self, job: str) -> None:
+        """See `log_files.LogFiles.remove`."""
+        self.files.pop(job, None)

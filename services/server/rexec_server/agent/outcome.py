@@ -13,23 +13,26 @@ from rexec_server import handoff as h
 from rexec_server.agent.delivery import Delivery
 from rexec_server.agent.job import NOTHING, Job, Shared
 from rexec_server.agent.schedule import Schedule, Worker
+from rexec_server.agent.sessions import Sessions
 
 REASON_WAIT = 2.0
 """Seconds to wait for the reason when a worker's connection ended."""
 
 _TRACEBACK = 128 * 1024
 _MOST_PARTS = 10_000
-_STREAMS = frozenset(("stdout", "stderr", "display", "update", "result", "clear", "note"))
 _log = logging.getLogger(__name__)
 
 
 class Outcome:
     """Follows the jobs that exec has."""
 
-    def __init__(self, shared: Shared, delivery: Delivery, schedule: Schedule) -> None:
+    def __init__(
+        self, shared: Shared, delivery: Delivery, schedule: Schedule, sessions: Sessions
+    ) -> None:
         self._shared = shared
         self._delivery = delivery
         self._schedule = schedule
+        self._sessions = sessions
         self._from_worker: dict[type, Callable[[float, Job, Any, bytes], bool]] = {
             h.Streaming: self._streaming,
             h.Yielded: self._yielded,
@@ -56,8 +59,10 @@ class Outcome:
         if isinstance(message, h.WorkerGone):
             self._worker_gone(now, message)
             return
-        known = self._shared.jobs.get(getattr(message, "job", ""))
-        job = known and self._schedule.cell(message.job, known.submit.session)
+        if isinstance(message, h.KernelState):
+            self._sessions.changed(now, message)
+            return
+        job = self._schedule.cell(getattr(message, "job", ""))
         if job is None:
             _log.debug("the exec manager says something unexpected")
         elif isinstance(message, h.CellStarted):
@@ -67,7 +72,11 @@ class Outcome:
         elif isinstance(message, h.CellGone):
             self._cell_gone(now, job, message)
         elif self._from_worker[type(message)](now, job, message, payload):
-            self._schedule.release_cell(now, job.submit.session)
+            self._release_cell(now, job)
+
+    def _release_cell(self, now: float, job: Job) -> None:
+        self._sessions.cell_ended(now, job)
+        self._schedule.release_cell(now, job)
 
     def _cell_started(self, now: float, job: Job, message: h.CellStarted) -> None:
         if not job.terminal:
@@ -77,7 +86,7 @@ class Outcome:
             self._schedule.limit(now, job)
 
     def _cell_output(self, now: float, job: Job, message: h.CellOutput, payload: bytes) -> None:
-        if job.terminal or message.stream not in _STREAMS:
+        if job.terminal:
             return
         if message.stream in ("stdout", "stderr"):
             self._delivery.write(now, job, message.stream, payload)
@@ -246,17 +255,25 @@ class Outcome:
         self._schedule.remove(now, worker)
 
     def _cell_gone(self, now: float, job: Job, message: h.CellGone) -> None:
-        if not job.terminal:
+        if job.terminal:
+            pass
+        elif job.killing and job.stop:
+            if message.started:
+                self._stopped(now, job, [], now - job.started)
+            else:
+                self._schedule.finish(now, job, p.Cancelled(job=job.id, seq=1, executed=False))
+        else:
             reason = _reason("session's kernel", message)
             if not message.started:
                 reason = f"The cell did not run. {reason}"
             self.crash(now, job, reason, message)
-        self._schedule.release_cell(now, job.submit.session)
+        self._release_cell(now, job)
 
     def manager_down(self, now: float) -> None:
         """Exec is gone, and everything that ran there with it."""
         for job in self._schedule.manager_down():
             self.crash(now, job, "The process that runs the user's code (exec) ended.", None)
+        self._sessions.manager_down(now)
 
     def crash(
         self, now: float, job: Job, reason: str, how: h.WorkerGone | h.CellGone | None
@@ -289,6 +306,14 @@ class Outcome:
             job.stop = job.stop or "interrupt"
             self._schedule.interrupt(job)
 
+    def make_way(self, now: float, session: str) -> None:
+        """Withdraw the cells that wait in a session, and interrupt the one that runs."""
+        cells = self._schedule.waiting_in(session)
+        running = self._schedule.running_in(session)
+        for job in [*cells, running]:
+            if job is not None and not job.submit.hidden:
+                self.interrupt(now, job)
+
     def cancel(self, now: float, job: Job, grace: float) -> None:
         """End a job; a call that does not react loses its process after `grace` seconds."""
         if not job.terminal and job.state != "queued" and job.stop != "timeout":
@@ -311,7 +336,8 @@ _UNSET = bytes(32)
 
 def _reason(what: str, message: h.WorkerGone | h.CellGone) -> str:
     if message.reason:
-        return message.reason
+        whole = message.reason[0].isupper()
+        return message.reason if whole else f"The {what} is gone: {message.reason.rstrip('.')}."
     if message.oom:
         return f"The {what} was killed because it took more memory than there is."
     if message.signal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rexec_server.agent.timers import Timers
 
@@ -15,7 +16,7 @@ QUIET = 5.0
 SIZE = 64 * 1024
 """Bytes that make an event at once, and the most text in one event."""
 
-Emit = Callable[[float, str, bytes], None]
+Emit = Callable[[float, Any, bytes], None]
 
 
 class _Stream:
@@ -86,6 +87,16 @@ class OutputBuffer:
                 buffer.chunks.append(buffer.rest.decode(errors="replace").encode())
                 buffer.rest = b""
             self._flush(now, name, buffer)
+
+    def hasten(self, now: float) -> None:
+        """Make events of all there is as soon as for somebody who reads."""
+        for name, buffer in self._streams.items():
+            due = buffer.flushed + INTERVAL
+            if due <= now:
+                self._flush(now, name, buffer)
+            elif buffer.chunks and due < buffer.waiting:
+                buffer.waiting = due
+                self._timers.at(due, partial(self._due, name, buffer))
 
     def _due(self, stream: str, buffer: _Stream, now: float) -> None:
         buffer.waiting = float("inf")

@@ -55,6 +55,7 @@ class Forgotten(Record, frozen=True):
     at: float
     started: float
     duration: float
+    hidden: bool = False
 
 
 AnyRecord = Accepted | Begun | Forgotten | p.JobEvent

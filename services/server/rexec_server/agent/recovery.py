@@ -7,8 +7,10 @@ import logging
 from typing import Any
 
 from rexec_jupyter.core import protocol as p
-from rexec_server.agent.delivery import Delivery, job_overhead, remember
+from rexec_jupyter.core.logs import state_of
+from rexec_server.agent.delivery import job_overhead, remember
 from rexec_server.agent.job import ITEM, OTHER, OUTPUT, OVERHEAD, TAIL_LINES, Job, Shared
+from rexec_server.agent.logs import Logs
 from rexec_server.agent.outcome import Outcome
 from rexec_server.agent.records import Accepted, Begun, Entry, Forgotten
 from rexec_server.agent.schedule import Schedule
@@ -23,11 +25,9 @@ _Found = dict[str, dict[int, Entry]]
 class Recovery:
     """Rebuilds the jobs from the journal."""
 
-    def __init__(
-        self, shared: Shared, delivery: Delivery, schedule: Schedule, outcome: Outcome
-    ) -> None:
+    def __init__(self, shared: Shared, logs: Logs, schedule: Schedule, outcome: Outcome) -> None:
         self._shared = shared
-        self._delivery = delivery
+        self._logs = logs
         self._schedule = schedule
         self._outcome = outcome
 
@@ -49,6 +49,7 @@ class Recovery:
             for entry in orphans.values():
                 self._shared.journal.drop(entry.position)
         self._shared.spool.sweep(known)
+        self._logs.restore(now, {job.id for job, _ in restored if not job.terminal})
         for job, started in restored:
             self._resume(now, job, started=started)
 
@@ -112,7 +113,7 @@ class Recovery:
         job.note(event.seq, entry.position, entry.nbytes, kind)
         if isinstance(event, p.TERMINAL):
             job.terminal = event.seq
-            job.state = type(event).__name__.lower()
+            job.state = state_of(event)
             job.ended = now
             job.duration = getattr(event, "duration", 0.0)
 

@@ -8,14 +8,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rexec_server import handoff as h
 from rexec_server.exec.memory import OomCounter
 from rexec_server.exec.processes import Ending, Guard
-from rexec_server.exec.reports import Report
+from rexec_server.exec.reports import Report, Text
 
 if TYPE_CHECKING:
     from rexec_server.exec.kernels import Kernel
@@ -24,8 +25,12 @@ _START_LIMIT = 60.0
 """Seconds a kernel may take to start."""
 _HELD = 64 * 1024
 """Bytes of text kept that were written while no cell ran."""
+_EARLY = 64 * 1024 * 1024
+"""Bytes of text kept of a cell whose start is still to be heard of: it comes another way."""
 _MAX_PATH = 70
 """The names of Unix sockets may have 107 bytes, of which ours need some."""
+_ENDS = (h.Returned, h.Raised, h.Interrupted, h.CellGone)
+_State = Literal["starting", "ready", "gone"]
 
 
 class _Phase(Enum):
@@ -35,11 +40,22 @@ class _Phase(Enum):
     RUNNING = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """The kernel is being ended on purpose, and ``cell`` with it."""
+
+    cell: h.RunCell | None
+    ready: bool
+    restart: bool
+
+
 class Session:
     """One session.
 
     Parameters
     ----------
+    name
+        Under which the agent knows it; empty if it lives for one cell only.
     new_kernel
         Makes a kernel that serves this session.
     report
@@ -47,22 +63,29 @@ class Session:
     """
 
     def __init__(
-        self, new_kernel: Callable[[Session], Kernel], report: Report, ooms: OomCounter
+        self,
+        name: str,
+        new_kernel: Callable[[Session], Kernel],
+        report: Report,
+        ooms: OomCounter,
     ) -> None:
         self.kernel: Kernel | None = None
+        self._name = name
         self._trouble = ""
         self._oom = False
         self._new_kernel = new_kernel
         self._report = report
         self._ooms = ooms
         # Nothing remembers what an earlier manager counted: a later one starts higher.
-        self._incarnation = time.time_ns() // 1_000_000
+        # One that lives for one cell is no incarnation of any session, which is 0.
+        self._incarnation = time.time_ns() // 1_000_000 if name else -1
         self._ready = False
+        self._stop: _Stop | None = None
         self._phase = _Phase.IDLE
         self._cell: h.RunCell | None = None
         self._payload = b""
         self._interrupted = False
-        self._held: dict[str, bytes] = {}
+        self._held: dict[Text, bytes] = {}
         self._starting: asyncio.Task[None] | None = None
         self._interrupting: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -72,6 +95,7 @@ class Session:
         """Start the kernel if there is none."""
         if self.kernel is None:
             self._gone.clear()
+            self._tell("starting")
             self.kernel = self._new_kernel(self)
             self._starting = asyncio.create_task(self._start(self.kernel))
 
@@ -108,6 +132,20 @@ class Session:
         """Kill the kernel, whatever it does, and wait for its end."""
         self._cell = None
         self._phase = _Phase.IDLE
+        await self._end()
+
+    def stop_kernel(self, *, restart: bool) -> None:
+        """Do what `handoff.StopKernel` says. A cell that comes later runs in another kernel."""
+        if self.kernel is None:
+            self._tell("gone")
+            if restart:
+                self.warm()
+            return
+        self._stop = _Stop(self._cell, self._ready, restart)
+        self._ready = False
+        self._stopping = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
         if self._starting is not None:
             await asyncio.wait([self._starting])
         if self.kernel is not None:
@@ -124,8 +162,11 @@ class Session:
 
     def ready(self) -> None:
         """See `kernels.Listener`."""
+        if self._stop is not None:
+            return
         self._ready = True
         self._incarnation += 1
+        self._tell("ready", self._incarnation)
         self._held.clear()
         if self._limit is not None:
             self._limit.cancel()
@@ -150,17 +191,20 @@ class Session:
         else:
             self._answer(message, payload)
 
-    def wrote(self, stream: str, text: bytes) -> None:
+    def wrote(self, stream: Text, text: bytes) -> None:
         """See `kernels.Listener`."""
         if self._phase is _Phase.RUNNING and self._cell is not None:
             self._report(h.CellOutput(nbytes=len(text), job=self._cell.job, stream=stream), text)
         else:
             # A thread or process in the background: the next cell shows it.
-            self._held[stream] = (self._held.get(stream, b"") + text)[-_HELD:]
+            limit = _EARLY if self._phase is _Phase.SENT else _HELD
+            self._held[stream] = (self._held.get(stream, b"") + text)[-limit:]
 
     def ended(self, ending: Ending) -> None:
         """See `kernels.Listener`."""
-        was_ready, self._ready = self._ready, False
+        stop, self._stop = self._stop, None
+        was_ready = stop.ready if stop is not None else self._ready
+        self._ready = False
         reason, self._trouble = self._trouble, ""
         oom, self._oom = self._oom, False
         self.kernel = None
@@ -171,26 +215,30 @@ class Session:
             reason, oom = "the system was out of memory", True
         held = b"".join(self._held.values()).decode(errors="replace")
         self._held.clear()
-        if self._cell is None:
-            return
-        started = self._phase is _Phase.RUNNING
-        if not started and was_ready:
-            # It ended on its own account, before it saw this cell.
+        again = stop is not None and stop.restart
+        cell, started = self._cell, self._phase is _Phase.RUNNING
+        if cell is not None and stop is not None and stop.cell is cell:
+            reason = f"the session was {'restarted' if again else 'stopped'}"
+        elif cell is not None and not started and (was_ready or stop is not None):
+            # It ended before it saw this cell, which another one may run.
             self._phase = _Phase.WAITING
-            self.warm()
-            return
-        if not started:
+            again, cell = True, None
+        elif not started:
             reason = f"the session could not be started: {reason or ending}\n{held}".strip()
-        self._answer(
-            h.CellGone(
-                job=self._cell.job,
-                started=started,
-                exit_code=ending.exit_code,
-                signal=ending.signal,
-                oom=oom,
-                reason=reason or str(ending),
+        if cell is not None:
+            self._answer(
+                h.CellGone(
+                    job=cell.job,
+                    started=started,
+                    exit_code=ending.exit_code,
+                    signal=ending.signal,
+                    oom=oom,
+                    reason=reason or str(ending),
+                )
             )
-        )
+        self._tell("gone", self._incarnation if was_ready else 0)
+        if again:
+            self.warm()
 
     # --------------------------------------------------------------------------- helpers
 
@@ -218,7 +266,11 @@ class Session:
     def _send(self) -> None:
         if self._cell is not None and self.kernel is not None:
             self._phase = _Phase.SENT
-            self.kernel.run(self._cell, self._payload)
+            self.kernel.run(self._cell, self._payload, self._incarnation)
+
+    def _tell(self, state: _State, incarnation: int = 0) -> None:
+        if self._name:
+            self._report(h.KernelState(session=self._name, state=state, incarnation=incarnation))
 
     def _answer(self, message: h.Message, payload: bytes = b"") -> None:
         self._cell = None
@@ -249,13 +301,24 @@ class Sessions:
         self._ooms = ooms
         self._report = report
         self._sessions: dict[str, Session] = {}
+        self._fresh: dict[str, Session] = {}
+        self._discarding: set[asyncio.Task[None]] = set()
         self._place = _private(handoff / "kernels")
 
     def __getitem__(self, name: str) -> Session:
         """Return a session, which need not have existed before."""
         if name not in self._sessions:
-            self._sessions[name] = Session(self._kernel, self._report, self._ooms)
+            self._sessions[name] = Session(name, self._kernel, self._report, self._ooms)
         return self._sessions[name]
+
+    def run(self, cell: h.RunCell, payload: bytes) -> None:
+        """Run a cell in its session's kernel, or in one of its own."""
+        session = self._new(cell.job) if cell.fresh else self[cell.session]
+        session.run(cell, payload)
+
+    def running(self, job: str, name: str) -> Session:
+        """Return the session that runs this job, if any does: the named one or its own."""
+        return self._fresh.get(job) or self[name]
 
     def by_pid(self) -> dict[int, Session]:
         """Return the sessions by the processes of their kernels."""
@@ -263,7 +326,8 @@ class Sessions:
 
     async def stop(self) -> None:
         """Kill all kernels and wait until none is left."""
-        await asyncio.gather(*(session.stop() for session in self._sessions.values()))
+        await asyncio.gather(*(session.stop() for session in self._all()), *self._discarding)
+        self._fresh.clear()
 
     def pause(self) -> None:
         """Let all kernels wait: what they say cannot be passed on just now."""
@@ -275,8 +339,28 @@ class Sessions:
         for _, kernel in self._kernels():
             kernel.resume()
 
+    def _new(self, job: str) -> Session:
+        """Return a session for one cell, which ends as soon as that is answered."""
+
+        def report(message: h.Message, payload: bytes = b"") -> None:
+            self._report(message, payload)
+            if isinstance(message, _ENDS):
+                task = asyncio.create_task(self._discard(job))
+                self._discarding.add(task)
+                task.add_done_callback(self._discarding.discard)
+
+        self._fresh[job] = session = Session("", self._kernel, report, self._ooms)
+        return session
+
+    async def _discard(self, job: str) -> None:
+        await self._fresh[job].stop()
+        self._fresh.pop(job, None)
+
+    def _all(self) -> list[Session]:
+        return [*self._sessions.values(), *self._fresh.values()]
+
     def _kernels(self) -> Iterator[tuple[Session, Kernel]]:
-        for session in self._sessions.values():
+        for session in self._all():
             if session.kernel is not None:
                 yield session, session.kernel
 

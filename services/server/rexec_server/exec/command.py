@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from rexec_jupyter.core.startup import INSIDE
 from rexec_server.options import option
 
 
@@ -40,6 +41,7 @@ def exec_command(handoff: Path, workers: int, memory: int, directory: Path) -> N
     """Run the user's code for an agent: cells in kernels, functions in workers."""
     from rexec_server.exec.processes import Guard  # noqa: PLC0415 - not for --help
 
+    os.environ[INSIDE] = "1"
     guard = Guard()  # before there are threads, and while there is little to share
 
     from rexec_server.exec.manager import Manager  # noqa: PLC0415

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,9 @@ _OURS = tuple(
     f"{Path(path).parent}/"
     for path in (__file__, p.__file__, cloudpickle.__file__, asyncio.__file__)
 )
+_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (.+)$')
+# As IPython heads a frame, perhaps in colours: that in which an interrupt was raised.
+_OUR_FRAME = re.compile(rf"(?:\x1b\[[0-9;]*m)*File (?:\x1b\[[0-9;]*m)*{re.escape(_OURS[0])}")
 _MAX_LINES = 400
 _MAX_LINE = 2000
 _MAX_TEXT = 4000
@@ -73,8 +77,45 @@ def rendered(error: BaseException) -> list[str]:
     return _lines(error, trace)
 
 
+def has_group(error: BaseException | None) -> bool:
+    """Whether an exception is a group of them, or came while one was handled."""
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return True
+        error = error.__context__
+    return False
+
+
+def grouped(
+    error: BaseException, skip: str, place: Callable[[str], tuple[str, str] | None]
+) -> list[str]:
+    """Return the traceback of a group of exceptions, with cells named as IPython names them.
+
+    Parameters
+    ----------
+    skip
+        Frames of files below this directory are left out until the user's begin.
+    place
+        Returns kind and name of the cell that a file stands for.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((skip, *_OURS)):
+        trace = trace.tb_next
+
+    def named(match: re.Match[str]) -> str:
+        cell = place(match[1])
+        within = "" if match[3] == "<module>" else f", in {match[3]}"
+        return f"{cell[0]} {cell[1]}, line {match[2]}{within}" if cell else match[0]
+
+    return [_FRAME.sub(named, line) for line in _lines(error, trace)]
+
+
 def shortened(lines: Sequence[str]) -> list[str]:
-    """Return lines of a traceback within limits: what is left out is told."""
+    """Return lines of a traceback without our frames and within limits.
+
+    What is left out for its length is told.
+    """
+    lines = [line for block in _blocks(lines) if not _OUR_FRAME.match(block[0]) for line in block]
     lines = [line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} …" for line in lines]
     if len(lines) <= _MAX_LINES:
         return lines
@@ -82,6 +123,18 @@ def shortened(lines: Sequence[str]) -> list[str]:
     tail = _MAX_LINES - head
     left_out = f"… {len(lines) - _MAX_LINES:,} lines left out …"
     return [*lines[:head], left_out, *lines[-tail:]]
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Yield what IPython separates by blank lines: head, frames and message."""
+    block: list[str] = []
+    for line in lines:
+        block.append(line)
+        if not line.strip():
+            yield block
+            block = []
+    if block:
+        yield block
 
 
 def _lines(error: BaseException, trace: TracebackType | None) -> list[str]:

@@ -25,71 +25,24 @@ del sys.modules["debugpy"]
 from ipykernel.iostream import IOPubThread  # noqa: E402
 from ipykernel.ipkernel import IPythonKernel  # noqa: E402
 from ipykernel.kernelapp import IPKernelApp  # noqa: E402
-from ipykernel.zmqshell import ZMQInteractiveShell  # noqa: E402
-from jupyter_client.session import Session  # noqa: E402
 from traitlets import Type  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-from rexec_jupyter.core import values  # noqa: E402
+from rexec_jupyter.core import refs, values  # noqa: E402
 from rexec_jupyter.core.startup import die_with  # noqa: E402
 from rexec_server import handoff as h  # noqa: E402
-from rexec_server.exec import failures, payloads  # noqa: E402
+from rexec_server.exec import comms, failures, payloads  # noqa: E402
+from rexec_server.exec.answers import Ran, RefusedError, answer, exit_code  # noqa: E402
 from rexec_server.exec.channel import Channel, Ready  # noqa: E402
 from rexec_server.exec.interrupts import recover_lost, within  # noqa: E402
+from rexec_server.exec.names import Listing  # noqa: E402
+from rexec_server.exec.origins import Origins  # noqa: E402
 from rexec_server.exec.output import no_input, text_stream  # noqa: E402
 from rexec_server.exec.processes import flush_c_streams, widen  # noqa: E402
+from rexec_server.exec.shell import RUN_CODE, Display, Shell, prepare  # noqa: E402
 from rexec_server.exec.slot import Slot  # noqa: E402
 
-_STREAMS = {
-    "display_data": "display",
-    "update_display_data": "update",
-    "execute_result": "result",
-    "clear_output": "clear",
-}
-_FIELDS = ("data", "metadata", "transient", "wait")
-Answer = tuple[h.Message, bytes]
-
-
-class RefusedError(Exception):
-    """The cell cannot run, or its values cannot be sent; args are a code and a text."""
-
-
-class Display(Session):
-    """What the shell shows goes to the channel, under the job that is under way."""
-
-    channel: Channel
-    job = ""
-    error: dict[str, Any] | None = None
-
-    def send(self, stream: Any, msg_or_type: Any, content: Any = None, *_: Any, **__: Any) -> Any:  # noqa: ARG002 - the base's signature
-        """Take a message that would be published."""
-        kind = msg_or_type
-        if not isinstance(msg_or_type, str):
-            kind, content = msg_or_type["header"]["msg_type"], msg_or_type["content"]
-        if kind == "error":
-            self.error = content
-        elif kind in _STREAMS and self.job:
-            shown = {name: content[name] for name in _FIELDS if name in content}
-            payload = msgspec.msgpack.encode(shown, enc_hook=str)
-            output = h.CellOutput(nbytes=len(payload), job=self.job, stream=_STREAMS[kind])
-            self.channel.post(output, payload)
-
-
-class Shell(ZMQInteractiveShell):
-    """The usual shell; a `UsageError` is an error of the cell as any other."""
-
-    @contextmanager
-    def _tee(self, channel: str) -> Iterator[None]:  # noqa: ARG002 - the base's signature
-        """Keep no copy of what is printed: it would grow without end, and cost more than that."""
-        yield
-
-    def show_usage_error(self, exc: BaseException) -> None:
-        """Do not print it: it is raised where the cell came from."""
-        self._showtraceback(type(exc), exc, [f"UsageError: {exc}"])
-
-
-# Libraries recognise a notebook by the name of the shell's class.
-Shell.__name__ = Shell.__qualname__ = ZMQInteractiveShell.__name__
+_PAYLOADS = ("page", "set_next_input")
 
 
 class Kernel(IPythonKernel):
@@ -104,9 +57,15 @@ class Kernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._cancelled = False
+        self._names = Listing()
+        self._origins = Origins()
+        self._kept: dict[str, bool] = {}
+        self._environment: dict[str, str | None] = {}
         self._display = Display()
         self._display.channel = self.channel
         self.shell.displayhook.session = self.shell.display_pub.session = self._display
+        comms.install(self._display.show)
+        prepare(self.shell)
         signal.signal(signal.SIGINT, self._on_interrupt)
         recover_lost(lambda: self._display.job, lambda _: None)
 
@@ -116,36 +75,47 @@ class Kernel(IPythonKernel):
         cell = msgspec.msgpack.decode(header, type=h.RunCell)
         started = time.perf_counter()
         self._cancelled = False
+        self._kept = {}
         self._display.job = cell.job
         self._display.error = self.shell._last_traceback = None  # noqa: SLF001 - it has no other name
         try:
-            await self._user_code(cell, payload)
+            if not cell.fresh:
+                incarnation = parent["metadata"]["incarnation"]
+                refs.serve(cell.session, incarnation, self.shell.user_ns)
+            ran = await self._user_code(cell, payload)
         except KeyboardInterrupt:
-            error: BaseException | None = KeyboardInterrupt()
-        except (Exception, asyncio.CancelledError) as refusal:  # noqa: BLE001 - must be answered
-            error = refusal
-        else:
-            error = self._error()
-        duration = time.perf_counter() - started
+            ran = Ran(KeyboardInterrupt())
+        except BaseException as error:  # noqa: BLE001 - must be answered
+            ran = Ran(error, failures.rendered(error))
+        ran.duration = time.perf_counter() - started
         try:
-            answer, data = self._answer(cell, error, duration)
+            self._restore()
+            self._wind_up(cell, ran)
+            message, data = answer(cell, ran, self.shell.user_ns, self.files)
         except Exception as trouble:  # noqa: BLE001 - user code can break the shell itself
             text = f"The cell ran, but its end cannot be told: {trouble!r}."
-            answer, data = failures.refused(cell.job, "R11", text, duration)
+            message, data = failures.refused(cell.job, "R11", text, ran.duration)
         self._flush()
         self._display.job = ""
-        self.channel.post(answer, data)
+        self.channel.post(message, data)
 
-    async def _user_code(self, cell: h.RunCell, payload: bytes) -> None:
+    async def _user_code(self, cell: h.RunCell, payload: bytes) -> Ran:
         """Run a cell. This method's frame marks what is interruptible."""
         self.channel.post(h.CellStarted(job=cell.job, incarnation=0), wait=False)
+        self._display.release()
         try:
             parts = payloads.read(self.files, cell.where, cell.digest, payload)
             brought = values.load_cell(parts)
         except (payloads.DamagedError, msgspec.MsgspecError, ValueError) as error:
             raise RefusedError("R10", f"The cell was damaged on its way: {error}.") from error
+        shell = self.shell
         names = {}
+        self._kept = self._origins.kept(brought.keep, shell.user_ns, shell.user_ns_hidden)
+        if brought.strict and (differing := [name for name in self._kept if self._kept[name]]):
+            raise RefusedError("R10", _conflicting(differing))
         for name, load in brought.names.items():
+            if name in self._kept:
+                continue
             try:
                 names[name] = load()
             except Exception as error:
@@ -154,61 +124,89 @@ class Kernel(IPythonKernel):
                     f" {type(error).__name__}: {error}. Nothing was executed."
                 )
                 raise RefusedError("R10", text) from error
-        self.shell.push(names)
-        await self.do_execute(brought.source, silent=False)
+        for variable, setting in brought.env.items():
+            self._environment.setdefault(variable, os.environ.get(variable))
+            try:
+                os.environ[variable] = setting
+            except ValueError as error:
+                text = f"The environment variable {variable!r} cannot be set: {error}."
+                raise RefusedError("R10", text) from error
+        if cell.hidden:
+            return self._run_hidden(brought.source, names)
+        shell.push(names)
+        self._origins.pushed(names)
+        names.clear()  # the cell may let go of them
+        try:
+            reply = await self.do_execute(brought.source, silent=False)
+        finally:
+            self._origins.ran(brought.source, shell.user_ns, shell.transform_cell)
+        for entry in reply["payload"]:
+            if entry.get("source") in _PAYLOADS:
+                self._display.show("payload", msgspec.msgpack.encode(entry, enc_hook=str))
+        return self._ran()
 
-    def _error(self) -> BaseException | None:
+    def _run_hidden(self, source: str, names: dict[str, Any]) -> Ran:
+        """Run plain Python that leaves no trace in the session but what it does on purpose."""
+        namespace = {**names, "__name__": "__rexec__", "shell": self.shell}
+        code = compile(source, "<rexec>", "exec")
+        self._forward_input()
+        try:
+            with self.shell.builtin_trap:
+                exec(code, namespace)  # noqa: S102 - running code is what this is for
+        finally:
+            self._restore_input()
+        lines = self.shell._last_traceback or ()  # noqa: SLF001 - it has no other name
+        return Ran(None, _lines(lines), self._display.error, value=namespace.get("result"))
+
+    def _ran(self) -> Ran:
+        """Return how the last cell ended, as the shell tells it."""
         result = self.shell.last_execution_result
         error: BaseException | None = result.error_before_exec or result.error_in_exec
-        return error
+        value = None if error is not None else result.result
+        ref = f"_{result.execution_count}"
+        kept = value is not None and self.shell.user_ns.get(ref) is value
+        return Ran(
+            error,
+            _lines(self.shell._last_traceback or ()),  # noqa: SLF001 - it has no other name
+            self._display.error,
+            self._cancelled and isinstance(error, asyncio.CancelledError),
+            value,
+            ref if kept else "",
+        )
 
-    def _answer(self, cell: h.RunCell, error: BaseException | None, duration: float) -> Answer:
-        lines = _lines(self.shell._last_traceback or ())  # noqa: SLF001 - it has no other name
-        shown = self._display.error
-        cancelled = self._cancelled and isinstance(error, asyncio.CancelledError)
-        # While IPython winds a cell up it shows the exception and keeps no trace of it.
-        late = error is None and shown is not None and shown["ename"] == "KeyboardInterrupt"
-        if cancelled or late or isinstance(error, KeyboardInterrupt):
-            lines = failures.shortened(lines)
-            return h.Interrupted(job=cell.job, traceback=lines, duration=duration), b""
-        if error is None and shown is not None:
-            # The code went well; showing the value of its last expression did not.
-            name, text = shown["ename"], shown["evalue"]
-            return failures.unsent(cell.job, name, text, lines, duration), b""
-        try:
-            if error is None:
-                return self._success(cell, duration)
-        except RefusedError as refusal:
-            error = refusal
-        if isinstance(error, RefusedError):
-            code, text = error.args
-            return failures.refused(cell.job, code, text, duration)
-        assert error is not None  # noqa: S101 - for mypy
-        return failures.failed(cell.job, error, lines, self.files, duration)
+    def _restore(self) -> None:
+        """Put the environment back as it was before the cell."""
+        while self._environment:
+            variable, before = self._environment.popitem()
+            if before is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = before
 
-    def _success(self, cell: h.RunCell, duration: float) -> Answer:
-        namespace = self.shell.user_ns
-        missing = [name for name in cell.outputs if name not in namespace]
-        if missing:
-            listed = ", ".join(map(repr, missing))
-            raise RefusedError("R11", f"The cell ran, but there is no {listed} to bring back.")
-        value = self.shell.last_execution_result.result if cell.value else None
-        outputs = {name: namespace[name] for name in cell.outputs}
+    def _wind_up(self, cell: h.RunCell, ran: Ran) -> None:
+        """Show what is known only at the end."""
+        self.shell.payload_manager.clear_payload()
+        if isinstance(ran.error, SystemExit):
+            code, text = exit_code(ran.error)
+            if text:
+                with suppress(Exception):  # user code may have left anything in its place
+                    sys.stderr.write(f"{text}\n")
+            self._display.show("note", f"exit code {code}\n".encode())
+        if cell.fresh:  # nothing of it stays
+            ran.ref = ""
+            return
+        if cell.hidden and not cell.known:
+            return
         try:
-            parts = values.dump_cell_result(outputs, value, has_value=value is not None)
-            result, data = payloads.store(self.files, parts)
-        except values.UnpicklableError as error:
-            text = (
-                f"{error.name!r} ({error.kind}) cannot be brought back: {error.reason}."
-                " The cell ran; the value stays in the session."
-            )
-            raise RefusedError("R11", text) from error
-        except OSError as error:
-            raise RefusedError(
-                "R05", f"There is no room for the cell's values: {error}."
-            ) from error
-        message = h.Returned(nbytes=len(data), job=cell.job, result=result, duration=duration)
-        return message, data
+            namespace, hidden = self.shell.user_ns, self.shell.user_ns_hidden
+            sent = self._origins.sent(namespace)
+            changed = self._names.update(namespace, hidden, cell.known, sent=sent, kept=self._kept)
+            content = msgspec.msgpack.encode(changed) if changed is not None else b""
+        except Exception:  # noqa: BLE001 - a listing is never worth a cell
+            self._names = Listing()
+        else:
+            if content:
+                self._display.show("names", content, wait=False)
 
     def _flush(self) -> None:
         with suppress(Exception):  # user code may have left anything in their place
@@ -235,7 +233,7 @@ class Kernel(IPythonKernel):
 
         def on_interrupt(_: int, frame: FrameType | None) -> None:
             self.slot.hear()
-            if within(frame, _RUN_CODE):
+            if within(frame, RUN_CODE):
                 if not self.channel.defers(frame):
                     raise KeyboardInterrupt
             else:
@@ -260,7 +258,6 @@ class Kernel(IPythonKernel):
 
 
 _USER_CODE = Kernel._user_code.__code__  # noqa: SLF001 - ours
-_RUN_CODE = ZMQInteractiveShell.run_code.__code__
 
 
 class Application(IPKernelApp):
@@ -284,6 +281,14 @@ class Application(IPKernelApp):
         sys.stdout = sys.__stdout__ = text_stream(1, "<stdout>", channel.before_write)  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = text_stream(2, "<stderr>", channel.before_write)  # type: ignore[misc]
         super().init_io()
+
+
+def _conflicting(names: Sequence[str]) -> str:
+    return (
+        f"The session has a value of its own for {', '.join(names)}, and the one that came is"
+        " another. As capture is strict, nothing was run. Say which one is meant: send it"
+        " explicitly (-i), or leave it out (-x)."
+    )
 
 
 def _lines(entries: Sequence[str]) -> list[str]:

@@ -27,8 +27,10 @@ from rexec_jupyter.core import protocol as p
 from rexec_server import handoff as h
 from rexec_server.exec.channel import FromKernel, Ready
 from rexec_server.exec.processes import Ending, Guard, kill_group, on_end, python
+from rexec_server.exec.reports import Text
 from rexec_server.exec.slot import Slot, new_memory
 
+_TEXTS: tuple[Text, Text] = ("stdout", "stderr")
 _PAUSE = 0.01
 """Seconds in which text is gathered before more is passed on."""
 
@@ -42,7 +44,7 @@ class Listener(Protocol):
     def said(self, message: h.Message, payload: bytes) -> None:
         """Pass on a message about the cell; all text before it was written first."""
 
-    def wrote(self, stream: str, text: bytes) -> None:
+    def wrote(self, stream: Text, text: bytes) -> None:
         """Pass on text, in whole characters."""
 
     def ended(self, ending: Ending) -> None:
@@ -59,10 +61,10 @@ class _Specs(KernelSpecManager):
         return KernelSpec(argv=command, display_name=kernel_name, language="python")
 
 
-class _Text:
+class _Pipe:
     """One of the kernel's pipes."""
 
-    def __init__(self, name: str, pipe: int) -> None:
+    def __init__(self, name: Text, pipe: int) -> None:
         self.name = name
         self.pipe = pipe
         os.set_blocking(pipe, False)
@@ -116,7 +118,7 @@ class Kernel:
         self._loop = asyncio.get_running_loop()
         self._decoder: h.Decoder[h.Message] = h.Decoder(FromKernel)
         self._channel: socket.socket
-        self._texts: list[_Text] = []
+        self._texts: list[_Pipe] = []
         self._resting: dict[int, asyncio.TimerHandle] = {}
         self._reading = False
         self._requests: Any = None
@@ -142,8 +144,7 @@ class Kernel:
         self._channel.setblocking(False)  # noqa: FBT003 - the only way to say it
         pipes = [os.pipe(), os.pipe()]
         self._texts = [
-            _Text(name, reading)
-            for name, (reading, _) in zip(("stdout", "stderr"), pipes, strict=True)
+            _Pipe(name, reading) for name, (reading, _) in zip(_TEXTS, pipes, strict=True)
         ]
         shared = new_memory()
         inherited = (theirs.fileno(), shared)
@@ -169,13 +170,23 @@ class Kernel:
         self.resume()
         on_end(process, self._guard, self._ended)
 
-    def run(self, cell: h.RunCell, payload: bytes) -> None:
+    def run(self, cell: h.RunCell, payload: bytes, incarnation: int) -> None:
         """Have a cell run. The kernel must be ready, and must have answered the last one."""
         if self._requests is None:  # it has ended, which the session hears next
             return
         content = {"code": "", "silent": False, "store_history": True, "allow_stdin": False}
         buffers = [msgspec.msgpack.encode(cell), payload]
-        self._manager.session.send(self._requests, "execute_request", content, buffers=buffers)
+        session = self._manager.session
+        # Output widgets name the message whose output they show: it must mean something there.
+        header = {**session.msg_header("execute_request"), "msg_id": cell.job}
+        session.send(
+            self._requests,
+            "execute_request",
+            content,
+            header=header,
+            buffers=buffers,
+            metadata={"incarnation": incarnation},
+        )
 
     async def interrupt(self, *, wanted: Callable[[], bool]) -> None:
         """Send SIGINT to the kernel and what it started, and see to it that it is heard."""
@@ -234,7 +245,7 @@ class Kernel:
                 self._channel.send(b"\0")
         return True
 
-    def _read(self, text: _Text) -> None:
+    def _read(self, text: _Pipe) -> None:
         count, complete = text.read()
         if complete:
             self._listener.wrote(text.name, complete)
@@ -244,7 +255,7 @@ class Kernel:
             if count:
                 self._resting[text.pipe] = self._loop.call_later(_PAUSE, self._rested, text)
 
-    def _rested(self, text: _Text) -> None:
+    def _rested(self, text: _Pipe) -> None:
         del self._resting[text.pipe]
         self._loop.add_reader(text.pipe, self._read, text)
 

@@ -114,15 +114,18 @@ class Manager:
     def obey(self, message: h.ToManager, payload: bytes) -> None:
         """Do what the agent says."""
         if isinstance(message, h.RunCell):
-            self.sessions[message.session].run(message, payload)
+            self.sessions.run(message, payload)
+        elif isinstance(message, h.StopKernel):
+            self.sessions[message.session].stop_kernel(restart=message.restart)
         elif isinstance(message, h.InterruptJob) and message.pid:
             self._do(self.workers.interrupt(message.pid, message.job))
         elif isinstance(message, h.InterruptJob):
-            self._do(self.sessions[message.session].interrupt(message.job))
+            session = self.sessions.running(message.job, message.session)
+            self._do(session.interrupt(message.job))
         elif message.pid:
             self._do(self.workers.kill(message.pid, message.job))
         else:
-            self.sessions[message.session].kill(message.job)
+            self.sessions.running(message.job, message.session).kill(message.job)
 
     async def _connect(self) -> _Agent | None:
         pause, longest = _RETRY

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rexec_server import handoff as h
+
+Text = Literal["stdout", "stderr"]
+"""Streams of text."""
 
 
 class Report(Protocol):

@@ -1,0 +1,67 @@
+"""Questions to servers, and the threads that wait for the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from rexec_jupyter.core import notices as n
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.errors import ConnectionLostError, RexecError
+from rexec_jupyter.core.exchange import Exchange
+
+
+class Requests:
+    """Asks, and waits.
+
+    Parameters
+    ----------
+    call
+        Has a method of the exchange called on the link's thread.
+    """
+
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+        self._waiting: dict[str, Future[n.Answered]] = {}
+
+    def ask(
+        self, messages: Sequence[p.Request], timeout: float, trouble: Callable[[], str]
+    ) -> list[n.Answered]:
+        """Send requests; return the `notices.Answered` of each, in their order.
+
+        Raises
+        ------
+        ConnectionLostError
+            If not all are answered within `timeout` seconds; `trouble` says what is wrong.
+        """
+        answers: list[Future[n.Answered]] = []
+        deadline = time.monotonic() + timeout
+        try:
+            for message in messages:
+                answer = self._waiting[message.request] = Future()
+                answers.append(answer)
+                self._call(Exchange.ask, message)
+            return [answer.result(max(deadline - time.monotonic(), 0)) for answer in answers]
+        except TimeoutError:
+            raise ConnectionLostError(
+                f"The server did not answer within {timeout:g} s.", hint=trouble()
+            ) from None
+        finally:
+            for message in messages:
+                if self._waiting.pop(message.request, None):
+                    self._call(Exchange.forget, message.request)
+
+    # ------------------------------------------------- called on the link's thread
+
+    def answered(self, notice: n.Answered) -> None:
+        """Wake who waits for this answer."""
+        answer = self._waiting.pop(notice.message.request, None)
+        if answer is not None:
+            answer.set_result(notice)
+
+    def fail(self, error: RexecError) -> None:
+        """Wake everybody: there will be no answers."""
+        while self._waiting:
+            _, answer = self._waiting.popitem()
+            answer.set_exception(error)
