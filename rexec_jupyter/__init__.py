@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rexec_jupyter._version import __version__
 
 if TYPE_CHECKING:
+    from rexec_jupyter._api import Executor as Executor
+    from rexec_jupyter._api import Session as Session
+    from rexec_jupyter._api import default_client as default_client
+    from rexec_jupyter._api import run as run
     from rexec_jupyter._connect import connect as connect
+    from rexec_jupyter._remote import RemoteFunction as RemoteFunction
+    from rexec_jupyter._remote import remote as remote
     from rexec_jupyter.core.client import Client as Client
-    from rexec_jupyter.core.client import Status as Status
     from rexec_jupyter.core.errors import AuthenticationError as AuthenticationError
     from rexec_jupyter.core.errors import CaptureError as CaptureError
     from rexec_jupyter.core.errors import ConnectionLostError as ConnectionLostError
@@ -26,22 +31,31 @@ if TYPE_CHECKING:
     from rexec_jupyter.core.errors import RemoteError as RemoteError
     from rexec_jupyter.core.errors import RemoteTraceback as RemoteTraceback
     from rexec_jupyter.core.errors import RexecError as RexecError
+    from rexec_jupyter.core.errors import SessionBusyError as SessionBusyError
     from rexec_jupyter.core.errors import SessionMismatchError as SessionMismatchError
     from rexec_jupyter.core.errors import StartError as StartError
     from rexec_jupyter.core.errors import VersionMismatchError as VersionMismatchError
     from rexec_jupyter.core.errors import WorkerLostError as WorkerLostError
     from rexec_jupyter.core.job import Job as Job
     from rexec_jupyter.core.outcomes import CellResult as CellResult
-    from rexec_jupyter.core.session import Session as Session
+    from rexec_jupyter.core.refs import RemoteRef as RemoteRef
+    from rexec_jupyter.core.standing import Status as Status
 
 _CORE = "rexec_jupyter.core"
 _HOME = {
     "connect": "rexec_jupyter._connect",
+    # Not from the core: there they do not know how to connect.
+    "Executor": "rexec_jupyter._api",
+    "Session": "rexec_jupyter._api",
+    "default_client": "rexec_jupyter._api",
+    "run": "rexec_jupyter._api",
+    "remote": "rexec_jupyter._remote",
+    "RemoteFunction": "rexec_jupyter._remote",
     "Client": f"{_CORE}.client",
-    "Status": f"{_CORE}.client",
+    "Status": f"{_CORE}.standing",
     "Job": f"{_CORE}.job",
     "CellResult": f"{_CORE}.outcomes",
-    "Session": f"{_CORE}.session",
+    "RemoteRef": f"{_CORE}.refs",
 } | dict.fromkeys(
     (
         "AuthenticationError",
@@ -56,6 +70,7 @@ _HOME = {
         "RemoteError",
         "RemoteTraceback",
         "RexecError",
+        "SessionBusyError",
         "SessionMismatchError",
         "StartError",
         "VersionMismatchError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from traitlets.config import Config
 def run(path: Path, timeout: int) -> int:
     """Execute the notebook at `path`; return the exit status."""
     notebook = nbformat.read(path, as_version=4)
+    os.environ.setdefault("REXEC_NONINTERACTIVE", "1")
     cells = sum(cell.cell_type == "code" for cell in notebook.cells)
     began = cell_began = time.monotonic()
 
