@@ -27,6 +27,7 @@ from rexec_jupyter.local.deployment import LINGER, ORPHAN_LIMIT, Settings
 from rexec_jupyter.local.paths import (
     Paths,
     UnsafeDirectoryError,
+    existing_runtime_directory,
     private_directory,
     runtime_directory,
 )
@@ -56,6 +57,8 @@ class LocalBackend:
     linger
         Seconds the backend outlives its last user, if this starts it. By default
         ``$REXEC_LOCAL_LINGER``, else 10.
+    start
+        Whether it may be started if none runs.
 
     Raises
     ------
@@ -72,7 +75,9 @@ class LocalBackend:
         memory: int | None = None,
         directory: str | Path | None = None,
         linger: float | None = None,
+        start: bool = True,
     ) -> None:
+        self._may_start = start
         place = None if directory is None else str(Path(directory).absolute())
         asked = {"workers": workers, "memory": memory, "directory": place}
         self._asked = {name: value for name, value in asked.items() if value is not None}
@@ -92,6 +97,8 @@ class LocalBackend:
 
         Raises
         ------
+        NotConfiguredError
+            If none runs, and it may not be started.
         StartError
             If it does not get ready; with the last lines of the log that tells why.
         SessionMismatchError
@@ -104,11 +111,7 @@ class LocalBackend:
             log = await self._log_of_the_late()
             raise _start_error(f"it was not ready within {START_SECONDS:g} s", log) from None
         except OSError as error:
-            reason = str(error) if isinstance(error, UnsafeDirectoryError) else f"{error}."
-            raise StartError(
-                f"The embedded backend cannot have its private directory: {reason}",
-                hint="Repair or remove it, or name another one in REXEC_RUNTIME_DIR.",
-            ) from error
+            raise _no_directory(error) from error
         finally:
             for process in self._started:
                 process.wait()  # it only started the supervisor proper
@@ -118,6 +121,24 @@ class LocalBackend:
         self._check_settings(answer["settings"])
         self._secret = bytes.fromhex(answer["secret"])
         return Address(answer["endpoint"], answer["broker_key"])
+
+    async def find(self) -> bool:
+        """Tell whether one runs, ready or not, and starts none; then it can be asked.
+
+        Raises
+        ------
+        StartError
+            If somebody else could pretend to be it.
+        """
+        if self._connection is None or self._connection.closed:
+            await self.close()
+            try:
+                root = existing_runtime_directory()
+            except UnsafeDirectoryError as error:
+                raise _no_directory(error) from error
+            if root is not None:
+                self._connection = await Connection.open(Paths(root).socket)
+        return self._connection is not None
 
     async def ticket(self, key: str) -> tuple[str, float]:
         """Return a ticket for the CURVE key `key` (Z85), and its validity in seconds.
@@ -150,7 +171,7 @@ class LocalBackend:
         return self._secret
 
     async def status(self) -> dict[str, Any]:
-        """Return what the supervisor tells of itself and its parts. Only after `locate`.
+        """Return what the supervisor tells of itself and its parts. After `locate` or `find`.
 
         Raises
         ------
@@ -161,12 +182,49 @@ class LocalBackend:
             raise EndedError("not located yet")
         return await self._connection.ask("status")
 
+    async def keep(self) -> None:
+        """Let it outlive its last user until it is told to stop. After `locate` or `find`.
+
+        Raises
+        ------
+        EndedError
+            If it has ended.
+        """
+        if self._connection is None:
+            raise EndedError("not located yet")
+        await self._connection.ask("keep")
+
+    async def stop(self, *, force: bool = False) -> dict[str, int]:
+        """End it, whoever uses it, and wait until nothing is left. After `locate` or `find`.
+
+        Parameters
+        ----------
+        force
+            Even if jobs run or wait there.
+
+        Returns
+        -------
+        dict
+            How many jobs are ``running`` and ``queued``, if that is why it goes on; empty once
+            it has ended.
+        """
+        if self._connection is None:
+            return {}
+        with contextlib.suppress(EndedError):  # somebody else was faster
+            answer = await self._connection.ask("stop", force=force)
+            if "busy" in answer:
+                busy: dict[str, int] = answer["busy"]
+                return busy
+            await self._connection.ended()
+        await self.close()
+        return {}
+
     # ---------------------------------------------------------------------------- starting
 
     async def _address(self) -> dict[str, Any]:
         ended = 0
         while True:
-            paths = Paths(runtime_directory())
+            paths = Paths(self._root())
             paths.check_lengths()
             if self._connection is None or self._connection.closed:
                 await self.close()
@@ -181,10 +239,21 @@ class LocalBackend:
                     log = tail(paths.log("supervisor"), _LOG_LINES)
                     return {"error": "its supervisor ends as soon as it starts", "log": log}
             with _locked(paths.lock) as lock:
+                if lock is not None and not self._may_start:
+                    raise _not_running()
                 if lock is not None:
                     self._start(paths, lock)
                     continue
             await asyncio.sleep(_POLL)  # somebody else is starting it, or one is just ending
+
+    def _root(self) -> Path:
+        if self._may_start:
+            return runtime_directory()
+        root = existing_runtime_directory()
+        # Whatever runs there or is just starting holds the lock.
+        if root is None or not Paths(root).lock.exists():
+            raise _not_running()
+        return root
 
     def _start(self, paths: Paths, lock: int) -> None:
         """Start the supervisor, and leave it the lock and the socket it listens on.
@@ -274,6 +343,21 @@ def _seconds(variable: str, default: float) -> float:
     if not 0 <= seconds < float("inf"):
         raise NotConfiguredError(f"{variable}={text!r} is not a number of seconds.")
     return seconds
+
+
+def _not_running() -> NotConfiguredError:
+    return NotConfiguredError(
+        "No rexec server runs on this computer.",
+        hint="`rexec up` starts one; so does the first cell or call.",
+    )
+
+
+def _no_directory(error: OSError) -> StartError:
+    reason = str(error) if isinstance(error, UnsafeDirectoryError) else f"{error}."
+    return StartError(
+        f"The embedded backend cannot have its private directory: {reason}",
+        hint="Repair or remove it, or name another one in REXEC_RUNTIME_DIR.",
+    )
 
 
 def _start_error(reason: str, log: list[str]) -> StartError:

@@ -34,14 +34,31 @@ def runtime_directory() -> Path:
     UnsafeDirectoryError
         If somebody else may read or change what is in it.
     """
+    return private_directory(runtime_path())
+
+
+def existing_runtime_directory() -> Path | None:
+    """Return this user's private directory; None if there is none, and none is made.
+
+    Raises
+    ------
+    UnsafeDirectoryError
+        If somebody else may read or change what is in it.
+    """
+    path = runtime_path()
+    return check_private(path) if os.path.lexists(path) else None
+
+
+def runtime_path() -> Path:
+    """Return where `runtime_directory` is, or would be; it is not looked at."""
     if own := os.environ.get("REXEC_RUNTIME_DIR"):
-        return private_directory(Path(own).absolute())
+        return Path(own).absolute()
     login = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isdir(login):  # noqa: PTH112 - Path("") would be the working directory
-        return private_directory(Path(login).absolute() / "rexec")
+        return Path(login).absolute() / "rexec"
     import tempfile  # noqa: PLC0415 - seldom needed and slow to import
 
-    return private_directory(Path(tempfile.gettempdir()) / f"rexec-{os.getuid()}")
+    return Path(tempfile.gettempdir()) / f"rexec-{os.getuid()}"
 
 
 def private_directory(path: Path) -> Path:
@@ -60,6 +77,17 @@ def private_directory(path: Path) -> Path:
         pass
     except OSError as error:
         raise UnsafeDirectoryError(f"{path} cannot be made: {error.strerror}.") from error
+    return check_private(path)
+
+
+def check_private(path: Path) -> Path:
+    """Check that a directory is for this user alone; return it.
+
+    Raises
+    ------
+    UnsafeDirectoryError
+        If it belongs to somebody else, is open to others, is a symbolic link, or is none.
+    """
     try:
         status = path.lstat()
     except OSError as error:

@@ -9,9 +9,13 @@ holds a connection is a user of the backend; what it may ask:
 ``{"ask": "ticket", "key": Z85}``
     Answered with ``ticket`` and ``expires_in``.
 ``{"ask": "status"}``
-    Answered with the state of the parts.
-``{"ask": "stop"}``
-    Ends the backend, whoever uses it; the end of the connection tells that it is over.
+    Answered with the state of the parts, and of what they do.
+``{"ask": "keep"}``
+    From now on the backend outlives its last user, until it is told to stop. Answered with
+    ``kept``.
+``{"ask": "stop", "force": false}``
+    Ends the backend, whoever uses it, unless jobs run or wait and it is not to be forced:
+    then it is answered with ``busy``. The end of the connection tells that it is over.
 
 Anything else is answered with ``error``.
 
@@ -81,9 +85,10 @@ class Supervisor:
         self._users: set[_User] = set()
         self._waiting: list[_User] = []
         self._parts: list[Part] = []
-        self._all_started = self._was_ready = self._stopping = False
+        self._all_started = self._was_ready = self._stopping = self._kept = False
         self._broken: dict[str, Any] = {}
-        self._idle_since = time.monotonic()
+        self._idle_since = self._began = time.monotonic()
+        self._clock = time.time() - self._began
         self._linger = max(settings.linger, _STATUS_DELAY)
         self._woken, self._wake = os.pipe()
 
@@ -130,7 +135,7 @@ class Supervisor:
         if self._users:
             self._idle_since = now
         unused = now - self._idle_since
-        if unused >= self._linger:
+        if unused >= self._linger and not self._kept:
             busy = self._jobs("running", "queued") and unused < self._settings.orphan_limit
             self._stopping = self._stopping or not busy
 
@@ -279,9 +284,16 @@ class Supervisor:
                 user.tell({"ticket": ticket, "expires_in": seconds})
             case {"ask": "status"}:
                 user.tell(self._status())
+            case {"ask": "keep"}:
+                self._kept = True
+                user.tell({"kept": True})
             case {"ask": "stop"}:
-                user.tell({"stopping": True})
-                self._stopping = True
+                busy = {kind: self._jobs(kind) for kind in ("running", "queued")}
+                if any(busy.values()) and not message.get("force"):
+                    user.tell({"busy": busy})
+                else:
+                    user.tell({"stopping": True})
+                    self._stopping = True
             case _:
                 user.tell({"error": "not understood, or not now"})
 
@@ -306,6 +318,12 @@ class Supervisor:
             "user": self._deployment.user,
             "users": len(self._users),
             "ready": self._ready,
+            "kept": self._kept,
+            "settings": asdict(self._settings),
+            "jobs": {kind: self._jobs(kind) for kind in ("running", "queued", "unfetched")},
+            "age": time.monotonic() - self._began,
+            # How far the wall clock was set since: credentials are dated by it.
+            "clock_jump": time.time() - time.monotonic() - self._clock,
             "endpoint": self._deployment.endpoint,
             "health": self._deployment.health_address,
             "handoff": str(self._paths.handoff),

@@ -12,7 +12,7 @@ import pytest
 
 import rexec_jupyter as rexec
 from tests.backend.brokering import PATIENCE, until
-from tests.backend.embedding import Lease, client_process
+from tests.backend.embedding import Lease, client_process, private_backend
 
 PARTS = ("broker", "agent", "exec")
 USER = """
@@ -206,6 +206,40 @@ def test_a_signal_ends_it_in_good_order(fresh, number):
     os.kill(fresh.pid("supervisor"), number)
     fresh.await_end()
     assert not fresh.root.exists()
+
+
+def test_it_is_not_ended_while_jobs_run_unless_that_is_forced(fresh, tmp_path):
+    path = tmp_path / "progress"
+    fresh.start()
+    with rexec.connect("local") as client:
+        client.submit(slow, path)
+        until(path.exists, "the job")
+        until(lambda: fresh.status()["jobs"]["running"], "the status")
+        assert fresh.ask("stop") == {"busy": {"running": 1, "queued": 0}}
+        assert fresh.status()["ready"]
+        assert fresh.ask("stop", force=True) == {"stopping": True}
+    fresh.leave()
+    fresh.await_end()
+
+
+def test_one_that_is_to_be_kept_outlives_its_users(fresh, leave_at_once):
+    fresh.start()
+    assert fresh.ask("keep") == {"kept": True}
+    fresh.leave()
+    with private_backend() as other:
+        other.start()
+        other.leave()
+        other.await_end()  # and so would the one that was left before it
+    assert fresh.status()["kept"]
+
+
+def test_who_must_not_start_it_uses_one_that_runs_and_is_told_if_none_does(fresh):
+    with pytest.raises(rexec.NotConfiguredError, match="No rexec server runs on this computer"):
+        rexec.connect("local", start=False)
+    assert not fresh.processes()
+    fresh.start()
+    with rexec.connect("local", start=False) as client:
+        assert client.run(abs, -1) == 1
 
 
 # -------------------------------------------------------------------- what can go wrong

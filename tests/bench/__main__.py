@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import alone, arrays, broker_memory, calls, printing, startup
+from tests.bench import alone, arrays, broker_memory, calls, notebook, printing, startup
 from tests.bench.harness import Bench, IncorrectError
 from tests.bench.results import table, write_json
 
@@ -22,6 +22,9 @@ MEASUREMENTS = {
     "client-memory": arrays.client_memory,
     "lines-function": printing.lines_from_a_function,
     "lines-cell": printing.lines_from_a_cell,
+    "trivial-cell": notebook.trivial_cell,
+    "capture": notebook.capture,
+    "flood": notebook.flood,
     "ready": startup.ready,
     "import": startup.importing,
     "broker-memory-calls": broker_memory.calls,
