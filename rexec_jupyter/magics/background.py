@@ -33,14 +33,17 @@ class CellJob(Future[Any]):
 
     def follow(self, shell: InteractiveShell) -> None:
         """Show the output below the cell that is running now, on another thread."""
-        pin = _output_pin(shell)
+        # A terminal has no requests: there all output goes to one place.
+        get_parent = getattr(shell, "get_parent", None)
+        parent = get_parent() if get_parent else None
         thread = threading.Thread(
-            target=self._run, args=(pin,), name=f"rexec-cell-{self.id[:8]}", daemon=True
+            target=self._run, args=(shell, parent), name=f"rexec-cell-{self.id[:8]}", daemon=True
         )
         thread.start()
 
-    def _run(self, pin: Callable[[], None]) -> None:
-        pin()
+    def _run(self, shell: InteractiveShell, parent: dict[str, Any] | None) -> None:
+        if parent is not None:
+            pin(shell, parent)
         try:
             value = self._finish()
         except CancelledError:
@@ -71,17 +74,15 @@ class CellJob(Future[Any]):
 
     def __repr__(self) -> str:
         label = f" {self._job.label!r}" if self._job.label else ""
+        # What a cell shows of it as its result stays as it is.
+        state = "" if self.state == "waiting" else f": {self.state}"
         wait = "" if self.done() else "; .result() waits for its value"
-        return f"<job {self.id[:8]}{label} in session {self._job.session}: {self.state}{wait}>"
+        return f"<job {self.id[:8]}{label} in session {self._job.session}{state}{wait}>"
 
 
-def _output_pin(shell: InteractiveShell) -> Callable[[], None]:
-    """Return what makes the output of a thread appear below the cell running now."""
-    get_parent = getattr(shell, "get_parent", None)
-    if get_parent is None:  # a terminal, where all output goes to one place
-        return lambda: None
-    parent = get_parent()
-    # Only ipykernel 7.4 can set it for one thread; before, new threads' default moves along.
+def pin(shell: InteractiveShell, parent: dict[str, Any]) -> None:
+    """Make the output of this thread appear below the cell of that request."""
     kernel_shell: Any = shell
-    pin = getattr(shell, "set_thread_parent", None) or kernel_shell.set_parent
-    return lambda: pin(parent)
+    # Only ipykernel 7.4 can set it for one thread; before, new threads' default moves along.
+    set_parent = getattr(shell, "set_thread_parent", None) or kernel_shell.set_parent
+    set_parent(parent)

@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import sys
-import warnings
-from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
-from IPython.core.displaypub import CapturingDisplayPublisher
-
-from rexec_jupyter._connect import connect
-from rexec_jupyter.core.errors import (
-    CaptureError,
-    NestedMagicError,
-    RexecError,
-    WorkerLostError,
-)
-from rexec_jupyter.magics import tracebacks
+from rexec_jupyter._api import default_client
+from rexec_jupyter.capture.choice import Capture, Notebook, Wish, choose
+from rexec_jupyter.capture.explain import Explanation, Plan, There, explain, used_packages
+from rexec_jupyter.capture.inquiry import find, inquire, look
+from rexec_jupyter.capture.ledger import Ledger
+from rexec_jupyter.capture.names import CellNames
+from rexec_jupyter.capture.refusals import conflicting, shadowing
+from rexec_jupyter.core.errors import NoSessionError, RexecError
+from rexec_jupyter.core.session import Session
+from rexec_jupyter.core.settings import current
+from rexec_jupyter.magics import here, reading, secrets, tracebacks
 from rexec_jupyter.magics.background import CellJob
-from rexec_jupyter.magics.capture import Capture, Ledger, choose
-from rexec_jupyter.magics.frames import localised
-from rexec_jupyter.magics.names import CellNames, analyse
+from rexec_jupyter.magics.comms import Relay
 from rexec_jupyter.magics.options import CellOptions
-from rexec_jupyter.magics.pump import DetachedError, Screen, Stops, follow
-from rexec_jupyter.magics.results import RemoteValue, Showcase
+from rexec_jupyter.magics.remote_names import NamesCache
+from rexec_jupyter.magics.results import Showcase
+from rexec_jupyter.magics.running import RESTARTED, Run
+from rexec_jupyter.magics.stopping import Rules, Stops
 from rexec_jupyter.widget import status as st
+from rexec_jupyter.widget import surfaces
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from rexec_jupyter.core.client import Client
+    from rexec_jupyter.core.happenings import NamesChanged
     from rexec_jupyter.core.job import Job
     from rexec_jupyter.core.outcomes import CellResult
 
-DEFAULT_SESSION = "default"
-_UNDEFINED = re.compile(r"name '(\w+)' is not defined.*", re.DOTALL)
-_GONE = "The session starts anew with the next cell; what was made in it is gone."
-_RESTARTED = "the session was restarted, its variables were lost"
-
-
-@dataclass(slots=True)
-class _Run:
-    """One cell on its way."""
-
-    job: Job[CellResult]
-    options: CellOptions
-    ledger: Ledger
-    names: CellNames
-    new: set[str]
-    sent: Capture
-    screen: Screen
-    status: st.StatusLine
-    number: int
-    is_line: bool
+_ANY_SIZE = 2**62
 
 
 class CellRunner:
@@ -68,20 +49,43 @@ class CellRunner:
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        self._showcase = Showcase(shell)
-        self._syntax_errors = tracebacks.SyntaxErrors(shell)
+        self.shell = shell
+        self._settings = current()
+        self.showcase = Showcase(shell)
+        self._tracebacks = tracebacks.Shown(shell)
+        self.relay = Relay(shell, self.connected)
         self.ledgers: dict[str, Ledger] = {}
         """What each session holds."""
+        self.names = NamesCache()
+        """The variables of each session, as far as they are known here."""
         self.client: Client | None = None
         """The connection, once there is one."""
-        self.session = DEFAULT_SESSION
+        self.last_job = ""
+        """Id of the last cell that was sent."""
+        self.aside: WeakValueDictionary[str, CellJob] = WeakValueDictionary()
+        """Cells by job that run in the background, or did; what is shown of them comes here."""
+        self.left: dict[str, Run] = {}
+        """Cells by job that the notebook stopped waiting for; their results come here."""
+
+    @property
+    def session(self) -> str:
         """The active session."""
+        return self._settings.now().session
+
+    @session.setter
+    def session(self, name: str) -> None:
+        self._settings.set("session", name)
+
+    def connected(self) -> Client:
+        """Return the connection of this process; the first use makes it."""
+        self.client = default_client()
+        return self.client
 
     def close(self) -> None:
         """End the connection, if there is one, and leave IPython as it was."""
-        self._showcase.close()
-        self._syntax_errors.close()
+        self.showcase.close()
+        self._tracebacks.close()
+        self.relay.close()
         if self.client is not None:
             self.client.close()
             self.client = None
@@ -103,200 +107,224 @@ class CellRunner:
         Exception
             What the code raised; or an error of `rexec_jupyter.core.errors`.
         """
+        self._keep_secret(options)
         try:
-            names = self._read(source, first_line=1 if is_line else 2)
-            if names.nested:
-                raise NestedMagicError(
-                    "%%rexec and %rx cannot be used in code that runs remotely already.",
-                    hint="Take them out of the cell.",
-                )
-            return self._run(source, names, options, is_line=is_line)
+            above = [] if is_line else reading.above(source, self.shell)
+            names = reading.read(source, self.shell, first_line=len(above) + 1)
+            if options.explain:
+                return self._explain(names, options)
+            if options.local:
+                self._choose(names, Ledger(), options)
+                return here.run(source, self.shell, options, len(above) + 1)
+            code = reading.aligned(source, above)
+            return self._run(source, code, names, options, is_line=is_line)
         except RexecError as error:
-            raise tracebacks.remote(error, self._shell) from error.__cause__
+            raise tracebacks.remote(error, self.shell) from error.__cause__
 
     # ------------------------------------------------------------------ before it is sent
 
-    def _read(self, source: str, first_line: int) -> CellNames:
-        """Check the syntax and return what the code does with names."""
-        shell = self._shell
-        name = f"Cell In[{shell.displayhook.prompt_count}]"
-        try:
-            transformed = shell.transform_cell(source)
-        except SyntaxError as error:
-            error.filename = name
-            error.lineno = (error.lineno or 1) + first_line - 1
-            raise tracebacks.syntax(error, shell) from None
-        # The cell's lines count from the one with the magic.
-        code = "\n" * (first_line - 1) + transformed
-        try:
-            with warnings.catch_warnings(action="ignore"):  # shown where the code runs
-                tree = ast.parse(code, name)
-                flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-                compile(tree, name, "exec", flags=flags, dont_inherit=True)
-        except SyntaxError as error:
-            error.text = error.text or code.splitlines()[(error.lineno or 1) - 1]
-            raise tracebacks.syntax(error, shell) from None
-        return analyse(tree, shell.transform_cell)
-
-    def _run(self, source: str, names: CellNames, options: CellOptions, *, is_line: bool) -> Any:
-        name = options.session or self.session
-        surface = self._surface(quiet=options.quiet or is_line)
-        status = st.StatusLine(surface, name, always=not options.block)
-        ledger = self.ledgers.setdefault(name, Ledger())
-        try:
-            sent = self._choose(names, ledger, options)
-            session = self._connected(status).session(name)
-            job = session.submit_cell(
-                source if is_line else _aligned(source),
-                names=sent.values,
-                outputs=list(options.fetch.values()),
-                value=True,
-                timeout=options.timeout,
-                label=options.label or _first_line(source),
-                stream=True,
+    def _keep_secret(self, options: CellOptions) -> None:
+        if secrets.forget(self.shell, options.secrets):
+            typed = [name for name in options.env if secrets.looks_secret(name)]
+            sys.stderr.write(
+                f"The value of {', '.join(typed)} stands in this cell and is saved with the "
+                f"notebook. --env {typed[0]} alone copies the variable from the environment.\n"
             )
+
+    def _notebook(self) -> Notebook:
+        return Notebook(self.shell.user_ns, self.shell.user_ns_hidden)
+
+    def _choose(self, names: CellNames, ledger: Ledger, options: CellOptions) -> Capture:
+        known = {} if options.fresh or options.local else self.names.names(options.session)
+        wish = Wish(options.in_, options.exclude, options.capture, options.max_send, known)
+        try:
+            return choose(names, self._notebook(), ledger, wish)
+        except NameError as error:
+            raise tracebacks.brief(error, self.shell) from None
+
+    def _ledger(self, options: CellOptions) -> Ledger:
+        if options.fresh:
+            return Ledger()
+        return self.ledgers.setdefault(options.session, Ledger())
+
+    def _explain(self, names: CellNames, options: CellOptions) -> Explanation:
+        there = There()
+        packages: set[str] = set()
+        sent: Capture | RexecError
+        for asking in (True, False):
+            try:
+                sent = self._choose(names, self._ledger(options), options)
+            except RexecError as error:
+                sent = error
+            packages = used_packages(names.imports, sent)
+            if asking and self.client is not None and not options.fresh:
+                there = look(
+                    Session(options.session, self.client),
+                    partial(self._heard, options.session),
+                    packages=packages,
+                    known=self.names.version(options.session),
+                )
+            else:
+                break
+        plan = Plan(
+            session=options.session,
+            profile=options.profile,
+            fresh=options.fresh,
+            out=options.out,
+            env=options.env,
+            max_send=options.max_send,
+        )
+        return explain(sent, plan, self.client, there, packages)
+
+    def _heard(self, session: str, change: NamesChanged) -> None:
+        self.names.update(session, change)
+        self.ledgers.setdefault(session, Ledger()).heard(change)
+
+    def _meet(self, options: CellOptions) -> None:
+        """Ask which names there are, where nothing is known of the session."""
+        client = self.connected()
+        if self.names.version(options.session) or options.fresh:
+            return
+        if find(client, options.session) is not None:
+            session = Session(options.session, client)
+            inquire(session, partial(self._heard, options.session), if_busy=options.if_busy)
+
+    def _run(
+        self,
+        source: str,
+        code: str,
+        names: CellNames,
+        options: CellOptions,
+        *,
+        is_line: bool,
+    ) -> Any:
+        settings = self._settings.now()
+        stops = Stops(lambda: self.shell.exit_now)
+        surface = surfaces.choose(
+            self.shell,
+            settings.status,
+            noninteractive=settings.noninteractive,
+            quiet=options.quiet or is_line,
+            on_stop=stops.press,
+        )
+        status = st.StatusLine(
+            surface,
+            options.session,
+            always=not options.block,
+            profile=options.profile,
+            progress=options.progress,
+            progress_after=options.progress_after,
+        )
+        ledger = self._ledger(options)
+        try:
+            if options.capture == "strict":
+                self._meet(options)
+            sent = self._choose(names, ledger, options)
+            if self.client is None:
+                status.enter("starting", at_once=True)
+            session = self._session(options)
+            label = options.name or reading.first_line(source)
+            job = self._submit(session, code, label, sent, options)
         except BaseException as error:
             status.end("failed", [type(error).__name__])
             if isinstance(error, KeyboardInterrupt):
-                raise tracebacks.brief(error, self._shell) from None
+                raise tracebacks.brief(error, self.shell) from None
             raise
-        number = self._shell.displayhook.prompt_count
-        new = ledger.submitted(names, sent, number)
+        number = self.shell.displayhook.prompt_count
+        self.last_job = job.id
+        self._note(status, ledger, sent)
+        run = Run(
+            shell=self.shell,
+            showcase=self.showcase,
+            cache=self.names,
+            session=session,
+            job=job,
+            options=options,
+            rules=Rules(
+                options.on_interrupt,
+                settings.interrupt_grace,
+                options.wait_start,
+                settings.reconnect_timeout,
+            ),
+            ledger=ledger,
+            names=names,
+            new=ledger.submitted(names, sent, number),
+            sent=sent,
+            status=status,
+            stops=stops,
+            number=number,
+            is_line=is_line,
+        )
+        run.show_on(settings.max_shown, self.relay.channel(options.session))
+        return self._follow(run)
+
+    def _session(self, options: CellOptions) -> Session:
+        client = self.connected()
+        if not (self._settings.now().auto_start or options.fresh):
+            _check_exists(client, options.session)
+        return Session(options.session, client, profile=options.profile or None)
+
+    def _submit(
+        self, session: Session, code: str, label: str, sent: Capture, options: CellOptions
+    ) -> Job[CellResult]:
+        # A value that is not wanted is asked for too: so it gets a name there.
+        limits = {"auto": self._settings.now().return_max, "value": options.max_recv or _ANY_SIZE}
+        return session.submit_cell(
+            code,
+            # While one waits for it nothing changes what is on its way.
+            names=sent.pickled if options.block else sent.copied(),
+            outputs=list(dict.fromkeys(options.out.values())),
+            value=options.return_ != "none",
+            value_limit=limits.get(options.return_, 0),
+            timeout=options.timeout,
+            label=label,
+            stream=True,
+            env=options.env,
+            fresh=options.fresh,
+            if_busy=options.if_busy,
+            max_recv=options.max_recv,
+            known="" if options.fresh else self.names.version(options.session),
+            keep={} if options.fresh else sent.keep,
+            strict=options.capture == "strict",
+        )
+
+    def _note(self, status: st.StatusLine, ledger: Ledger, sent: Capture) -> None:
+        """Say what one might not expect."""
         if ledger.lost:
             ledger.lost = False
-            status.notes.append(_RESTARTED)
-        screen = Screen(self._shell, status, name)
-        run = _Run(job, options, ledger, names, new, sent, screen, status, number, is_line)
-        if options.block:
-            return self._wait(run)
-        background = CellJob(job, lambda: self._wait_aside(run))
-        background.follow(self._shell)
-        return background
+            status.note(RESTARTED)
+        if sent.conflicts:
+            status.note(conflicting(sent.conflicts))
+        for user, used in sent.shadowed.items():
+            status.note(shadowing(user, used))
 
-    def _choose(self, names: CellNames, ledger: Ledger, options: CellOptions) -> Capture:
-        shell = self._shell
+    def _follow(self, run: Run) -> Any:
+        name = run.options.job
+        if not run.options.block:
+            aside = self.aside[run.job.id] = CellJob(run.job, run.wait_aside)
+            self.shell.push({name: aside} if name else {})
+            aside.follow(self.shell)
+            return aside
+        waited = CellJob(run.job, run.wait)
+        self.shell.push({name: waited} if name else {})
         try:
-            return choose(names, shell.user_ns, shell.user_ns_hidden, ledger, options.send)
-        except NameError as error:
-            raise tracebacks.brief(error, shell) from None
-
-    def _connected(self, status: st.StatusLine) -> Client:
-        if self.client is not None and self.client.status().state in ("failed", "closed"):
-            self.client.close()
-            self.client = None
-        if self.client is None:
-            status.enter("starting", at_once=True)
-            self.client = connect()
-        return self.client
-
-    def _surface(self, *, quiet: bool) -> st.Surface:
-        publisher = self._shell.display_pub
-        if quiet or isinstance(publisher, CapturingDisplayPublisher):
-            return st.Nowhere()
-        if hasattr(self._shell, "kernel"):
-            return st.Notebook(publisher.publish)
-        return st.Terminal() if st.is_terminal() else st.Nowhere()
-
-    # ------------------------------------------------------------------ until its end
-
-    def _wait(self, run: _Run) -> Any:
-        with Stops() as stops:
-            try:
-                follow(run.job, run.screen, run.status, stops)
-            except DetachedError:
-                self._left(run)
-        try:
-            result = run.job.result()
-        except BaseException as error:  # noqa: BLE001 - shown as what it is
-            self._failed(run, error, stopped=bool(stops.count))
-        return self._done(run, result)
-
-    def _wait_aside(self, run: _Run) -> Any:
-        """Wait on another thread, where IPython shows no error by itself."""
-        try:
-            return self._wait(run)
-        except CancelledError:
-            raise
+            value = run.wait()
         except BaseException as error:
-            sys.stderr.write("\n".join(tracebacks.lines(error)) + "\n")
-            sys.stderr.flush()
+            if run.job.ended:
+                waited.set_exception(error)
+            else:  # it goes on without this cell
+                self.left[run.job.id] = run
+                self.shell.push({name: run.job} if name else {})
             raise
-
-    def _done(self, run: _Run, result: CellResult) -> Any:
-        fetched = {here: result.outputs[there] for here, there in run.options.fetch.items()}
-        self._shell.user_ns.update(fetched)
-        if run.ledger.started(result.incarnation, run.names, run.sent, run.number):
-            run.status.notes.append(_RESTARTED)
-        run.status.end("done", _facts(run, fetched))
-        shown = run.screen.result
-        if shown is None:
-            return result.value if run.is_line or not run.options.block else None
-        if not result.has_value:
-            return RemoteValue(shown, result.reason)
-        if run.options.block:
-            self._showcase.expect(result.value, shown)
-        return result.value
-
-    def _failed(self, run: _Run, error: BaseException, *, stopped: bool) -> NoReturn:
-        ledger, status = run.ledger, run.status
-        if isinstance(error, WorkerLostError):
-            ledger.wipe()
-            error.hint = error.hint or _GONE
-        elif isinstance(error, CaptureError) or not run.screen.started:
-            ledger.withdrawn(run.new, run.sent, run.number)
-        note = ""
-        if missing := _missing_name(error):
-            ledger.forget([missing])
-            if missing in self._shell.user_ns:
-                note = f"{missing!r} exists here: run the cell again, and it goes along."
-        if isinstance(error, KeyboardInterrupt | CancelledError):
-            if stopped:
-                after = st.duration(status.elapsed)
-                note = f"Stopped after {after} in session {run.job.session}."
-            status.end("stopped")
-        else:
-            status.end("failed", [type(error).__name__, f"job {run.job.id[:8]}"])
-        frames = getattr(error, "remote_traceback", None) or ()
-        frames = localised(frames, self._shell, run.job.session, ledger.cells, run.number)
-        raise tracebacks.remote(error, self._shell, frames, note) from error.__cause__
-
-    def _left(self, run: _Run) -> NoReturn:
-        run.status.end("detached", [f"job {run.job.id[:8]} goes on"])
-        where = "" if run.job.session == DEFAULT_SESSION else f', session="{run.job.session}"'
-        attach = f'rexec_jupyter.connect().attach("{run.job.id}"{where})'
-        raise tracebacks.brief(
-            KeyboardInterrupt(
-                "the cell still runs remotely, the notebook only stopped waiting for it.\n"
-                f"To get its result later: {attach}.result()\n"
-                f"To end it:               {attach}.cancel()"
-            ),
-            self._shell,
-        ) from None
+        waited.set_result(value)
+        return value
 
 
-def _missing_name(error: BaseException) -> str:
-    # Its own attribute gets lost in a pickle.
-    match = _UNDEFINED.fullmatch(str(error)) if isinstance(error, NameError) else None
-    return match[1] if match else ""
-
-
-def _aligned(source: str) -> str:
-    """Make lines count there as in the notebook, where the first is the magic's."""
-    # A cell magic within has to stay first; and what is indented as a whole stays so.
-    unmovable = source.lstrip("\n").startswith(("%%", " ", "\t"))
-    return source if unmovable else f"# %%rexec\n{source}"
-
-
-def _first_line(source: str) -> str:
-    lines = (line.strip() for line in source.splitlines())
-    return next((line[:80] for line in lines if line and not line.startswith("#")), "")
-
-
-def _facts(run: _Run, fetched: dict[str, Any]) -> list[str]:
-    facts = []
-    if run.sent.names:
-        what = run.sent.names[0] if len(run.sent.names) == 1 else f"{len(run.sent.names)} names"
-        facts.append(f"sent {what} ({st.size(run.sent.nbytes)})")
-    if fetched:
-        facts.append(f"received {', '.join(fetched)}")
-    return facts
+def _check_exists(client: Client, name: str) -> None:
+    there = [info.session for info in client.sessions() if info.state != "stopped"]
+    if name not in there:
+        told = f"There are: {', '.join(there)}." if there else "There is none yet."
+        raise NoSessionError(
+            f"There is no session {name!r}, and the setting auto_start is off. {told}",
+            hint=f"Start it with `%rexec start {name}`.",
+        )

@@ -6,6 +6,7 @@ were sent to it; here both are known.
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import re
 import types
@@ -20,8 +21,11 @@ _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 _CELL = re.compile(rf"(Cell{_COLOUR} {_COLOUR}In\[)(\d+)(\])")
 # cloudpickle gives this name to all code from notebooks.
 _SENT = re.compile(r"File <dynamic-code>:(\d+), in ([\w.<>]+)(.*)")
-_OURS = re.compile(r"File \S*/rexec_server/\S+\.py:\d+")
+_LEFT_OUT = re.compile(r"… [\d,]+ lines left out …")
 _CONTEXT = 2
+_REPEATS = 3
+_FIRST, _LAST = 12, 24
+"""Frames of a traceback that are shown at most."""
 _CYAN, _GREEN, _PLAIN = "\x1b[36m", "\x1b[32m", "\x1b[39m"
 
 
@@ -43,18 +47,31 @@ def localised(
     ran
         Numbers here of the cells that ran there, in order.
     own
-        Number here of the cell that failed.
+        Number here of the cell that failed; 0 if that is not known.
     """
     rename = _renaming(traceback, session, ran, own)
-    lines: list[str] = []
+    blocks: list[list[str]] = []
     for frame in _frames(traceback):
         head = ANSI.sub("", frame[0])
-        if _OURS.match(head):
-            continue
         sent = _SENT.match(head)
         source = _with_source(shell, int(sent[1]), sent[2], sent[3]) if sent else []
-        lines += source or map(rename, frame)
-    return lines
+        blocks.append(source or list(map(rename, frame)))
+    return [line for block in _shortened(blocks) for line in block]
+
+
+def _shortened(blocks: list[list[str]]) -> list[list[str]]:
+    """Return a long traceback without its middle, and equal frames that follow each other once."""
+    kept: list[list[str]] = []
+    for block, repeats in ((block, len(list(same))) for block, same in itertools.groupby(blocks)):
+        kept.append(block)
+        if repeats > _REPEATS:
+            kept.append([f"… the frame above {repeats - 1:,} times more …", ""])
+        else:
+            kept += [block] * (repeats - 1)
+    if len(kept) <= _FIRST + _LAST:
+        return kept
+    gap = f"… {len(kept) - _FIRST - _LAST:,} frames left out; the exception has .remote_traceback …"
+    return [*kept[:_FIRST], [gap, ""], *kept[-_LAST:]]
 
 
 def _renaming(
@@ -65,7 +82,7 @@ def _renaming(
     # does, all of them were this notebook's.
     first = next((match for line in traceback for match in _CELL.finditer(line)), None)
     there = int(first[2]) if first else 0
-    known = {there: own}
+    known = {there: own} if own else {}
     if 0 < there <= len(ran) and ran[there - 1] == own:
         known |= dict(enumerate(ran, 1))
 
@@ -80,7 +97,7 @@ def _frames(traceback: Sequence[str]) -> Iterator[list[str]]:
     block: list[str] = []
     for line in traceback:
         block.append(line)
-        if not line.strip():
+        if not line.strip() or _LEFT_OUT.fullmatch(line):
             yield block
             block = []
     if block:

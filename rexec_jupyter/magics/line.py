@@ -1,137 +1,124 @@
-"""What ``%rexec`` tells: the backend, the sessions, and what runs there."""
+"""``%rexec SUBCOMMAND``: finds the subcommand, or says what was probably meant."""
 
 from __future__ import annotations
 
-import html
+import ast
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 from rexec_jupyter.core.errors import RexecError
-from rexec_jupyter.core.settings import Settings
-from rexec_jupyter.magics.options import nearest
-from rexec_jupyter.widget.status import duration
+from rexec_jupyter.core.settings import nearest
+from rexec_jupyter.magics import secrets, tracebacks
+from rexec_jupyter.magics.commands import COMMANDS
+from rexec_jupyter.magics.commands.command import Command
+from rexec_jupyter.magics.commands.desk import Desk
+from rexec_jupyter.magics.commands.state import Help
+from rexec_jupyter.magics.grammar import refuse_secrets, split
 
 if TYPE_CHECKING:
-    from rexec_jupyter.core.client import Client
-    from rexec_jupyter.core.protocol import JobInfo
     from rexec_jupyter.magics.cell import CellRunner
 
-_JOBS_TIMEOUT = 3.0
-_OPEN = frozenset(("queued", "running", "streaming"))
-_LIKE_CODE = re.compile(r"[^\w\s-]|^\s*\w+\s+\w")
+_MAGIC = "%rexec"
+_LONGEST = 80
+_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
+# What no subcommand ever begins with: an assignment, a call, an index, an attribute.
+_GOES_ON_AS_CODE = re.compile(r"\s*(?:[-+*/%@&|^<>=!]?=|[.(\[]|[-+*/%@&|^<>]\s)")
+_INSTEAD = "never write one here: `%rexec login` asks for the token"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How things stand.
-
-    Attributes
-    ----------
-    headline
-        The backend, or that there is none yet.
-    sessions
-        Name of each session that is known here, and what can be said of it.
-    jobs
-        What runs or waits, newest first, whoever submitted it.
-    """
-
-    headline: str
-    sessions: dict[str, str] = field(default_factory=dict)
-    jobs: list[JobInfo] = field(default_factory=list)
-
-    def _job_rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                job.job[:8],
-                job.session,
-                job.state,
-                duration(job.started_ago if job.started_ago >= 0 else job.submitted_ago),
-                job.label,
-            )
-            for job in self.jobs
-        ]
-
-    def __repr__(self) -> str:
-        lines = [self.headline]
-        lines += [f"  session {name}: {told}" for name, told in self.sessions.items()]
-        lines += [f"  job {'  '.join(row)}" for row in self._job_rows()]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        text = f'<div style="padding-left: 8px">{html.escape(self.headline)}</div>'
-        if self.sessions:
-            text += _table(("session", "state"), list(self.sessions.items()))
-        if self.jobs:
-            text += _table(("job", "session", "state", "for", "cell"), self._job_rows())
-        return text
-
-
-def run(runner: CellRunner, arguments: str) -> Report:
+def run(runner: CellRunner, arguments: str) -> Any:
     """Do what stands after ``%rexec``.
 
     Raises
     ------
     UsageError
-        If there is no such subcommand.
+        If it cannot be understood, in one line.
     """
-    word, *_ = [*arguments.split(), "status"]
-    command = _COMMANDS.get(word)
-    if command is None:
-        if _LIKE_CODE.search(arguments):
-            raise UsageError(f"%rexec: {word!r} is no subcommand; did you mean %rx {arguments}?")
-        raise UsageError(
-            f"%rexec: unknown subcommand {word!r}{nearest(word, _COMMANDS)} "
-            f"(there is: {', '.join(_COMMANDS)})"
-        )
-    return command(runner)
-
-
-def status(runner: CellRunner) -> Report:
-    """Tell how things stand; starts nothing."""
-    client = runner.client
-    if client is None:
-        url = Settings.from_environment().url
-        where = (
-            f"connects to {url}" if url not in ("", "local") else "starts a server on this computer"
-        )
-        return Report(f"rexec is ready; nothing runs yet. The first %%rexec cell {where}.")
-    now = client.status()
-    facts = [now.backend, now.state]
-    facts += [now.detail] if now.detail else []
-    facts += [f"Python {server.python}" for server in now.servers[:1] if server.python]
-    jobs = _open_jobs(client) if now.state == "connected" else []
-    names = [runner.session, *runner.ledgers, *(job.session for job in jobs if job.kind == "cell")]
-    sessions = {name: _told(runner, name, jobs) for name in dict.fromkeys(names)}
-    return Report(" · ".join(facts), sessions, jobs)
-
-
-_COMMANDS: dict[str, Callable[[CellRunner], Report]] = {"status": status}
-
-
-def _open_jobs(client: Client) -> list[JobInfo]:
+    shell = runner.shell
     try:
-        return [job for job in client.jobs(timeout=_JOBS_TIMEOUT) if job.state in _OPEN]
-    except RexecError:
-        return []  # the headline tells the state of the connection
+        return _run(Desk(runner), arguments.strip().removesuffix(";"))
+    except UsageError:
+        secrets.forget(shell, secrets.given(arguments))
+        raise
+    except RexecError as error:
+        raise tracebacks.remote(error, shell) from error.__cause__
+    except (OSError, KeyboardInterrupt) as error:
+        if hasattr(error, "_render_traceback_"):
+            raise
+        raise tracebacks.brief(error, shell) from None
 
 
-def _told(runner: CellRunner, name: str, jobs: list[JobInfo]) -> str:
-    busy = sum(job.session == name and job.kind == "cell" for job in jobs)
-    ledger = runner.ledgers.get(name)
-    held = len(ledger.own | ledger.sent.keys()) if ledger else 0
-    facts = ["active"] if name == runner.session else []
-    facts.append(f"{busy} cell{'s' if busy > 1 else ''} running or waiting" if busy else "idle")
-    facts += [f"{held} names from this notebook"] if held else []
-    return ", ".join(facts)
+def _run(desk: Desk, arguments: str) -> Any:
+    command, words = _understood(desk, arguments)
+    given = command.parse(words)
+    if getattr(given, "help", False):
+        return Help(command.help())
+    answer: Any = command.run(desk, given)
+    if given.json and answer is not None:
+        print(answer.json())  # noqa: T201 - it is what was asked for
+        return None
+    return answer
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def row(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _understood(desk: Desk, arguments: str) -> tuple[Command, list[str]]:
+    first = _WORD.match(arguments.lstrip())
+    word = first[0] if first else ""
+    rest = arguments.lstrip()[len(word) :]
+    if word in COMMANDS and not _GOES_ON_AS_CODE.match(rest):
+        words = split(arguments, _MAGIC)
+        refuse_secrets(words, _MAGIC, _INSTEAD)
+        if words[0] in COMMANDS:
+            return COMMANDS[words[0]], words[1:]
+    if not arguments.strip():
+        return COMMANDS["status"], []
+    if arguments.lstrip().startswith("-"):
+        return _options_alone(arguments)
+    raise UsageError(_complaint(desk, arguments))
 
-    body = "".join(row(cells, "td") for cells in rows)
-    return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+def _options_alone(arguments: str) -> tuple[Command, list[str]]:
+    """Read a line without a subcommand: help, or options for the state of things."""
+    words = split(arguments, _MAGIC)
+    refuse_secrets(words, _MAGIC, _INSTEAD)
+    if words[0] in ("-h", "--help"):
+        return COMMANDS["help"], []
+    return COMMANDS["status"], words
+
+
+def _complaint(desk: Desk, arguments: str) -> str:
+    """Say what was probably meant; the line may hold a secret, so little of it is repeated."""
+    try:
+        words = split(arguments, _MAGIC)
+    except UsageError:
+        words = arguments.split()
+    refuse_secrets(words, _MAGIC, _INSTEAD)
+    word = words[0]
+    meant = nearest(word, COMMANDS)
+    goes_on = _GOES_ON_AS_CODE.match(arguments.lstrip()[len(word) :])
+    if word.isidentifier() and meant and not goes_on:
+        return f"{_MAGIC}: there is no subcommand {word!r}{meant}"
+    if _is_code(desk, arguments):
+        return f"{_MAGIC}: that looks like code; did you mean %rx {_shortened(arguments)}?"
+    if _WORD.fullmatch(word) is None:
+        return f"{_MAGIC}: a subcommand is expected; `%rexec help` lists them"
+    return f"{_MAGIC}: there is no subcommand {word!r}{meant}; `%rexec help` lists them"
+
+
+def _is_code(desk: Desk, arguments: str) -> bool:
+    text = arguments.strip()
+    if text.isidentifier():
+        return text in desk.shell.user_ns or text in desk.names(desk.active)
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return bool(re.search(r"[=(\[{!%]|\b(?:import|for|def|class|print)\b", text))
+    return True
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    if secrets.looks_secret(text):
+        return "…"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

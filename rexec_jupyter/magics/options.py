@@ -1,22 +1,41 @@
-"""The options line of ``%%rexec``: its grammar, its help and its complaints."""
+"""The options line of ``%%rexec``: what it can say, its help and its complaints."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import re
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any
 
 from IPython.core.error import UsageError
 
-_SESSION_SETTINGS = frozenset(
-    ("--cpu", "--mem", "--gpu", "--image", "--requirements", "--idle-timeout", "--profile")
+from rexec_jupyter.core import defaults as d
+from rexec_jupyter.core.defaults import SETTINGS, Defaults
+from rexec_jupyter.magics.grammar import (
+    Environment,
+    Formatter,
+    Names,
+    Parser,
+    PlainNames,
+    identifier,
+    refuse_secrets,
+    split,
+    typed,
+    unknown_option,
 )
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)", re.ASCII)
+from rexec_jupyter.magics.secrets import looks_secret
+
+_MAGIC = "%%rexec"
+_SESSION_SETTINGS = {
+    "--cpu": "4",
+    "--mem": "8G",
+    "--gpu": "1",
+    "--image": "IMAGE",
+    "--requirements": "FILE",
+    "--idle-timeout": "2h",
+    "--orphan-timeout": "2h",
+    "--max-lifetime": "8h",
+}
 
 _DESCRIPTION = """\
 Run the cell in a session on the server as if it ran here. Local variables that the code
@@ -24,64 +43,90 @@ mentions go along by themselves; what it assigns stays in the session for the ne
 The last expression is the cell's result, and the stop button stops the code."""
 _EPILOG = """\
 NAMES are separated by commas, and the option may be repeated: -i a,b -i c. A value with
-spaces needs quotes. {expression} and $name are filled in on this line, never in the code."""
+spaces needs quotes. {expression} and $name are filled in on this line, never in the code.
+TIME is 30, 30s, 5m or 2h; SIZE is 100MB or 1 GiB. `%rexec config` shows and sets defaults."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellOptions:
-    """What the options line asks for.
+    """What the options line asks for; where it says nothing, what the settings say.
+
+    Each is a keyword of the same name of `rexec_jupyter.run`, and in the help.
 
     Attributes
     ----------
-    session
-        Where to run; empty means the active session.
-    send
+    in_
         Local names to send whatever the session holds, by their remote name.
-    fetch
+    out
         Remote names to bring back, by the local name they get.
-    label
+    job
+        Name that the job is bound to; empty for none.
+    name
         For people; empty means the first line of code.
-    quiet
-        Show no status line.
     timeout
         Seconds the code may run, or None.
-    block
-        Wait for the end.
-    help
-        Show the help instead of running anything.
+    env
+        Values of environment variables; never shown.
     """
 
-    session: str = ""
-    send: dict[str, str] = field(default_factory=dict)
-    fetch: dict[str, str] = field(default_factory=dict)
-    label: str = ""
-    quiet: bool = False
-    timeout: float | None = None
+    session: str = "default"
+    profile: str = ""
+    fresh: bool = False
+    in_: dict[str, str] = field(default_factory=dict)
+    out: dict[str, str] = field(default_factory=dict)
+    exclude: frozenset[str] = frozenset()
+    capture: d.Capture = "auto"
     block: bool = True
+    job: str = ""
+    name: str = ""
+    timeout: float | None = None
+    wait_start: float = 300.0
+    if_busy: d.IfBusy = "queue"
+    on_interrupt: d.OnInterrupt = "cancel"
+    return_: d.Return = "auto"
+    stream: bool = True
+    quiet: bool = False
+    progress: bool = True
+    progress_after: float = 1.0
+    max_send: int = 100_000_000
+    max_recv: int = 100_000_000
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    explain: bool = False
+    local: bool = False
     help: bool = False
 
+    @property
+    def secrets(self) -> list[str]:
+        """Values of environment variables that look like secrets."""
+        return [value for name, value in self.env.items() if looks_secret(name)]
 
-def parse(line: str) -> CellOptions:
+
+def parse(line: str, defaults: Defaults | None = None) -> CellOptions:
     """Read an options line.
+
+    Parameters
+    ----------
+    line
+        What stands behind ``%%rexec``.
+    defaults
+        What holds where the line says nothing; by default what is built in.
 
     Raises
     ------
     UsageError
         In one line, whatever is wrong with it.
     """
-    found, strays = _parser.parse_known_args(_words(line))
+    words = split(line, _MAGIC)
+    refuse_secrets(words, _MAGIC)
+    found, strays = _parser.parse_known_args(words)
     if strays and strays != ["--"]:
-        raise UsageError(_complaint(strays[0]))
-    return CellOptions(
-        session=found.session or "",
-        send=found.send,
-        fetch=found.fetch,
-        label=found.name,
-        quiet=found.quiet,
-        timeout=found.timeout,
-        block=not found.noblock,
-        help=found.help,
-    )
+        raise UsageError(_complaint(strays))
+    chosen = {name: value for name, value in vars(found).items() if value is not None}
+    if "exclude" in chosen:
+        chosen["exclude"] = frozenset(chosen["exclude"])
+    if chosen.get("timeout") == _NO_LIMIT:
+        chosen["timeout"] = None
+    return CellOptions(**_of_settings(defaults or Defaults()) | chosen)
 
 
 def usage() -> str:
@@ -89,151 +134,202 @@ def usage() -> str:
     return _parser.format_help()
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the known word most like this one, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]}?" if matches else ""
+def actions() -> list[argparse.Action]:
+    """Return every option, for completion."""
+    return list(_parser._actions)  # noqa: SLF001 - argparse has no public list
 
 
-def duration(text: str) -> float:
-    """Return the seconds in ``30``, ``30s``, ``5m``, ``2h`` or ``1d``.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or not more than 0.
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or not float(match[1]):
-        raise ValueError(text)
-    return float(match[1]) * _UNITS[match[2]]
+_NO_LIMIT = "none"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Complains in one line, and never ends the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"%%rexec: {message}")
-
-
-class _Names(argparse.Action):
-    """Collects names from repeated, comma-separated lists, with renames."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[object] | None,
-        option_string: str | None = None,
-    ) -> None:
-        names = dict(getattr(namespace, self.dest))
-        for item in str(values).split(","):
-            target, renamed, source = (part.strip() for part in item.partition("="))
-            source = source if renamed else target
-            for name in (target, source):
-                if not name.isidentifier():
-                    parser.error(f"{option_string}: {name!r} is no name of a variable")
-            names[target] = source
-        setattr(namespace, self.dest, names)
+def _of_settings(defaults: Defaults) -> dict[str, Any]:
+    fields = CellOptions.__dataclass_fields__
+    return {
+        setting.attribute: getattr(defaults, setting.attribute)
+        for setting in SETTINGS.values()
+        if setting.attribute in fields
+    }
 
 
-def _seconds(text: str) -> float:
-    try:
-        return duration(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration; write 30, 30s, 5m or 2h"
-        ) from None
+def _time_limit(text: str) -> object:
+    seconds = SETTINGS["timeout"].read(text)
+    return _NO_LIMIT if seconds is None else seconds
 
 
-def _session(text: str) -> str:
-    if not 1 <= len(text) <= 64:
-        raise argparse.ArgumentTypeError("the name of a session has 1 to 64 characters")
-    return text
-
-
-def _build() -> _Parser:
-    parser = _Parser(
-        prog="%%rexec",
+def _build() -> Parser:
+    parser = Parser(
+        prog=_MAGIC,
+        usage="%%%%rexec [options]\n       code ...",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         add_help=False,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("where it runs").add_argument
     add(
         *("-s", "--session"),
         metavar="NAME",
-        type=_session,
+        type=typed(d.session_name),
         help="run in this session, which has variables of its own (default: the active session)",
     )
+    add("-p", "--profile", metavar="NAME", help="create the session with this profile, if need be")
+    add(
+        "--fresh",
+        action="store_true",
+        help="run in a new process without variables, which ends with the cell",
+    )
+    add("--local", action="store_true", help="run the code here, after the same checks")
+    add(
+        "--explain",
+        action="store_true",
+        help="run nothing; show where it would run and what would be sent",
+    )
+
+    add = parser.add_argument_group("what goes along and comes back").add_argument
     add(
         *("-i", "--in"),
-        dest="send",
+        dest="in_",
         metavar="NAMES",
-        action=_Names,
+        action=Names,
         default={},
         help="send these local variables, even if the session has its own; remote=local renames",
     )
     add(
         *("-o", "--out"),
-        dest="fetch",
         metavar="NAMES",
-        action=_Names,
+        action=Names,
         default={},
-        help="afterwards bring these remote variables here; local=remote renames",
+        help="afterwards bring these remote variables here, all or none; local=remote renames",
     )
     add(
-        *("-n", "--name"),
-        metavar="LABEL",
-        default="",
-        help="what to call the cell in lists (default: its first line of code)",
+        *("-x", "--exclude"),
+        metavar="NAMES",
+        action=PlainNames,
+        default={},
+        help="never send these local variables",
     )
+    add(
+        "--capture",
+        metavar="HOW",
+        type=typed(d.choice(d.Capture)),
+        help="which local variables go along: auto, those that the code needs; none, only those "
+        "of -i; strict, as auto, and refuse to run if one is doubtful",
+    )
+    add(
+        "--return",
+        dest="return_",
+        metavar="HOW",
+        type=typed(d.choice(d.Return)),
+        help="how the last expression comes here: auto, as value if it is small; value, always; "
+        "ref, as a reference; none, not at all",
+    )
+    add(
+        "--max-send",
+        metavar="SIZE",
+        type=typed(SETTINGS["max_send"].read),
+        help="send at most this much (default: 100MB; 0: no limit)",
+    )
+    add(
+        "--max-recv",
+        metavar="SIZE",
+        type=typed(SETTINGS["max_recv"].read),
+        help="bring back at most this much (default: 100MB; 0: no limit)",
+    )
+    add(
+        "--env",
+        metavar="NAME[=VALUE]",
+        action=Environment,
+        default={},
+        help="set an environment variable for this cell; NAME alone copies the one here",
+    )
+
+    add = parser.add_argument_group("waiting and stopping").add_argument
+    add(
+        *("-b", "--block"),
+        action="store_true",
+        default=True,
+        help="wait for the end (default)",
+    )
+    add(
+        *("-a", "--noblock", "--bg"),
+        dest="block",
+        action="store_false",
+        help="do not wait: the result is a job, and output keeps coming below the cell",
+    )
+    add("-j", "--job", metavar="NAME", type=typed(identifier), help="assign the job to this name")
     add(
         *("-t", "--timeout"),
         metavar="TIME",
-        type=_seconds,
-        help="stop the code after this time: 30, 30s, 5m, 2h (default: no limit)",
-    )
-    add("-q", "--quiet", action="store_true", help="show no status line")
-    add(
-        *("-a", "--noblock", "--bg"),
-        action="store_true",
-        help="do not wait: the result is a job, and output keeps coming below the cell",
+        type=typed(_time_limit),
+        help="stop the code after it ran this long (default: none)",
     )
     add(
-        *("-b", "--block"),
-        dest="noblock",
+        "--wait-start",
+        metavar="TIME",
+        type=typed(SETTINGS["wait_start"].read),
+        help="give up if the session is not ready by then (default: 5m)",
+    )
+    add(
+        "--if-busy",
+        metavar="HOW",
+        type=typed(d.choice(d.IfBusy)),
+        help="if the session is busy: queue (default), fail, or interrupt what runs there",
+    )
+    add(
+        "--on-interrupt",
+        metavar="HOW",
+        type=typed(d.choice(d.OnInterrupt)),
+        help="what the stop button does: cancel (default), or detach and leave it running",
+    )
+
+    add = parser.add_argument_group("what is shown").add_argument
+    add(
+        *("-n", "--name"),
+        metavar="LABEL",
+        help="what to call the cell in lists (default: its first line of code)",
+    )
+    add("--stream", action="store_true", default=None, help="show output as it comes (default)")
+    add(
+        "--no-stream",
+        dest="stream",
         action="store_false",
-        default=False,
-        help="wait for the end (default)",
+        default=None,
+        help="show output once, at the end",
+    )
+    add("-q", "--quiet", action="store_true", default=None, help="show no status line")
+    add("--progress", action="store_true", default=None, help="show a status line (default)")
+    add(
+        "--no-progress",
+        dest="progress",
+        action="store_false",
+        default=None,
+        help="show the status line at the end only",
+    )
+    add(
+        "--progress-after",
+        metavar="TIME",
+        type=typed(SETTINGS["progress_after"].read),
+        help="show the status line if the cell takes longer than this (default: 1s)",
     )
     add("-h", "--help", action="store_true", help="show this help and run nothing")
     return parser
 
 
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:
-        raise UsageError("%%rexec: a quotation mark is not closed on the options line") from None
-
-
-def _complaint(word: str) -> str:
+def _complaint(strays: Sequence[str]) -> str:
+    word = strays[0]
     name = word.partition("=")[0]
     if name == "--":
-        return "%%rexec: nothing may follow the options; the code begins on the next line"
-    if name in _SESSION_SETTINGS or name == "-p":
+        return f"{_MAGIC}: nothing may follow the options; the code begins on the next line"
+    if name in _SESSION_SETTINGS:
         return (
-            f"%%rexec: {name} is a setting of the session, fixed when it starts, "
-            "and cannot be given for a cell"
+            f"{_MAGIC}: session settings are fixed at start: "
+            f"use `%rexec start NAME {name} {_SESSION_SETTINGS[name]}`"
         )
     if word.startswith("-") and word != "-":
-        known = [option for action in _parser._actions for option in action.option_strings]  # noqa: SLF001 - argparse has no public list
-        return f"%%rexec: unknown option {name}{nearest(name, known)}"
+        return unknown_option(word, _parser)
     return (
-        f"%%rexec: unexpected {word!r}; code begins on the next line, "
+        f"{_MAGIC}: unexpected {word!r}; code begins on the next line, "
         "and names in a list are separated by commas"
     )
 

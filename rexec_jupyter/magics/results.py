@@ -13,37 +13,6 @@ if TYPE_CHECKING:
 Formatted = tuple[dict[str, Any], dict[str, Any]]
 
 
-class RemoteValue:
-    """Stands for a value that stayed in the session, and looks like it.
-
-    Parameters
-    ----------
-    display
-        How it was shown there.
-    reason
-        Why it did not come here.
-    """
-
-    def __init__(self, display: Display, reason: str) -> None:
-        self._display = display
-        self._reason = reason
-
-    def __repr__(self) -> str:
-        return str(self._display.data.get("text/plain", "<a value in the session>"))
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        reason = self._reason or "it could not be sent"
-        raise AttributeError(
-            f"this value stayed in the session ({reason}); give it a name there and bring it "
-            f"here with %%rexec -o NAME to use its {name!r}"
-        )
-
-    def _repr_mimebundle_(self, **_: object) -> Formatted:
-        return self._display.data, self._display.metadata
-
-
 class Showcase:
     """Makes IPython show one value the way it was shown in the session.
 

@@ -16,7 +16,6 @@ DISPLAY_ID = "rexec-status-"
 """How the display ids of status lines begin."""
 _BEAT = 1.0
 
-Phase = Literal["starting", "waiting", "running", "reconnecting", "stopping"]
 Ending = Literal["done", "failed", "stopped", "detached"]
 
 _SIGNS = {"done": "✓", "failed": "✗", "stopped": "■", "detached": "⇢"}
@@ -24,6 +23,16 @@ _COLOURS = {
     "done": "var(--jp-success-color1, #388e3c)",
     "failed": "var(--jp-error-color1, #d32f2f)",
 }
+_PROGRESS = (
+    # It moves without end, which some people cannot bear to have in sight.
+    "<style>@media (prefers-reduced-motion: reduce)"
+    "{.rexec-status progress{display:none}}</style>"
+    '<progress aria-label="running remotely" '
+    'style="width: 4em; height: 0.7em; margin-left: 8px; accent-color: '
+    'var(--jp-brand-color1, #1976d2)"></progress>'
+)
+STOP, STOP_WAITING = "Stop", "Stop waiting"
+_HINT = "Stop: ■ button"
 _STYLE = (
     "color: var(--jp-ui-font-color2, #616161); "
     "font-family: var(--jp-ui-font-family, sans-serif); "
@@ -44,31 +53,52 @@ class Line:
     facts
         The rest, in order.
     elapsed
-        Running time as text. While it changes it is not read out to screen readers.
+        Running time as text, behind the last fact.
+    counts
+        What else changes all the time. That is not read out to screen readers.
+    hint
+        How to stop it, where the line has no button.
+    stop
+        What a stop button would do now; empty if nothing.
     colour
         CSS colour of the sign.
+    live
+        More is to come.
     """
 
     sign: str
     session: str
     facts: tuple[str, ...]
     elapsed: str = ""
+    counts: tuple[str, ...] = ()
+    hint: str = ""
+    stop: str = ""
     colour: str = "inherit"
+    live: bool = False
 
     def text(self) -> str:
         """Return the line as plain text."""
-        return " · ".join(filter(None, (f"{self.sign} {self.session}", *self.facts, self.elapsed)))
+        facts = " · ".join((f"{self.sign} {self.session}", *self.facts))
+        facts += f" {self.elapsed}" if self.elapsed else ""
+        return " · ".join(filter(None, (facts, *self.counts, self.hint)))
 
-    def markup(self) -> str:
-        """Return the line as HTML."""
+    def markup(self, *, hint: bool = True) -> str:
+        """Return the line as HTML, with or without the hint."""
         parts = [f"<b>{html.escape(self.session)}</b>", *map(html.escape, self.facts)]
         if self.elapsed:
-            parts.append(f'<span aria-hidden="true">{html.escape(self.elapsed)}</span>')
+            parts[-1] += f" {_unread(self.elapsed)}"
+        parts += map(_unread, self.counts)
+        if hint and self.hint:
+            parts.append(html.escape(self.hint))
         sign = f'<span aria-hidden="true" style="color: {self.colour}">{self.sign}</span>'
         return (
             f'<div role="status" aria-live="polite" class="rexec-status" style="{_STYLE}">'
-            f"{sign} {' · '.join(parts)}</div>"
+            f"{sign} {' · '.join(parts)}{_PROGRESS if self.live else ''}</div>"
         )
+
+
+def _unread(text: str) -> str:
+    return f'<span aria-hidden="true">{html.escape(text)}</span>'
 
 
 class Surface(Protocol):
@@ -112,17 +142,34 @@ class Notebook:
     ----------
     publish
         The display publisher's method of this name.
+    html
+        Show it as HTML where that can be shown.
     """
 
-    def __init__(self, publish: Callable[..., Any]) -> None:
+    def __init__(self, publish: Callable[..., Any], *, html: bool = True) -> None:
         self._publish = publish
+        self._html = html
         self._transient = {"display_id": f"{DISPLAY_ID}{uuid.uuid4().hex}"}
-        self._data: dict[str, str] = {}
+        self._data: dict[str, Any] = {}
         self._there = False
 
     def show(self, line: Line) -> None:
         """Show the line in place of the one before."""
-        self._data = {"text/html": line.markup(), "text/plain": line.text()}
+        self.put(self.bundle(line))
+
+    @property
+    def there(self) -> bool:
+        """Whether there is such an output now."""
+        return self._there
+
+    def bundle(self, line: Line) -> dict[str, Any]:
+        """Return the line in all forms it is shown in."""
+        markup = {"text/html": line.markup()} if self._html else {}
+        return {**markup, "text/plain": line.text()}
+
+    def put(self, data: dict[str, Any]) -> None:
+        """Show data of any kind in the line's place."""
+        self._data = data
         self._put()
 
     def aside(self) -> None:
@@ -185,14 +232,37 @@ class StatusLine:
         Gives monotonic seconds.
     always
         Show it from the start, however quick the cell is.
+    profile
+        Name of the session's profile; may be empty.
+    progress
+        Show it before the end.
+    progress_after
+        Seconds after which it is shown.
+
+    Attributes
+    ----------
+    received
+        Bytes of output that came so far.
+    stop
+        What another press of a stop button would do; empty if nothing.
+    armed
+        The notebook's stop button reaches the cell.
+    notes
+        Facts to be told until the end.
     """
 
     surface: Surface
     session: str
     clock: Callable[[], float] = time.monotonic
     always: bool = False
-    phase: Phase = "starting"
+    profile: str = ""
+    progress: bool = True
+    progress_after: float = PATIENCE
+    phase: str = "starting"
     detail: str = ""
+    received: int = 0
+    stop: str = ""
+    armed: bool = False
     notes: list[str] = field(default_factory=list)
     _began: float = field(init=False)
     _shown: bool = field(init=False, default=False)
@@ -200,14 +270,21 @@ class StatusLine:
 
     def __post_init__(self) -> None:
         self._began = self.clock()
-        self._next = self._began + (0.0 if self.always else PATIENCE)
+        self._next = self._began + (0.0 if self.always else self.progress_after)
 
     @property
     def elapsed(self) -> float:
         """Seconds since the cell began."""
         return self.clock() - self._began
 
-    def enter(self, phase: Phase, detail: str = "", *, at_once: bool = False) -> None:
+    def note(self, text: str) -> None:
+        """Tell a fact until the end; where there is no line it is printed."""
+        if isinstance(self.surface, Nowhere):
+            sys.stderr.write(f"{text}\n")
+        else:
+            self.notes.append(text)
+
+    def enter(self, phase: str, detail: str = "", *, at_once: bool = False) -> None:
         """Enter another phase; it is shown with the next beat, or at once."""
         if (phase, detail) == (self.phase, self.detail):
             return
@@ -219,7 +296,7 @@ class StatusLine:
     def beat(self) -> None:
         """Show the line if it is time to."""
         now = self.clock()
-        if now >= self._next:
+        if self.progress and now >= self._next:
             self._next = now + _BEAT
             self._shown = True
             self.surface.show(self._running())
@@ -233,37 +310,57 @@ class StatusLine:
         self.surface.cleared()
 
     def end(self, ending: Ending, facts: Sequence[str] = ()) -> None:
-        """Show how it ended. A quick cell about which there is nothing to say shows nothing."""
+        """Show how it ended. A quick cell about which there is nothing to say shows nothing.
+
+        Parameters
+        ----------
+        ending
+            How; what else there is to say of it follows in `facts`.
+        facts
+            In the order to be told. The first of a failure, its kind, comes before the time.
+        """
         took = self.elapsed
         notable = self.always or ending == "detached" or (facts and ending == "done") or self.notes
-        if not (self._shown or notable or took >= PATIENCE):
+        slow = self.progress and took >= self.progress_after
+        if not (self._shown or notable or slow):
             return
-        told = (*facts, *self.notes)
-        kind = () if ending in ("done", "failed") else (ending,)
+        told = [*facts, *self.notes]
+        kind = [ending] if ending in ("stopped", "detached") else told[: ending == "failed"]
+        rest = told[ending == "failed" :]
         line = Line(
             _SIGNS[ending],
             self.session,
-            (*kind, duration(took), *told),
+            (*kind, duration(took), *rest),
             colour=_COLOURS.get(ending, "inherit"),
         )
         self.surface.settle(line)
         self._shown = True
 
     def _running(self) -> Line:
-        facts = (self.phase + (f" ({self.detail})" if self.detail else ""), *self.notes)
-        return Line("⟳", self.session, facts, clock_time(self.elapsed))
+        phase = self.phase + (f" ({self.detail})" if self.detail else "")
+        profile = (self.profile,) if self.profile else ()
+        return Line(
+            "⟳",
+            self.session,
+            (*profile, *self.notes, phase),
+            clock_time(self.elapsed),
+            counts=(f"out {size(self.received)}",) if self.received else (),
+            hint=_HINT if self.armed and self.stop == STOP else "",
+            stop=self.stop,
+            live=True,
+        )
 
 
 def duration(seconds: float) -> str:
-    """Return a time span as people write it: ``0.3 s``, ``42.7 s``, ``3:07``, ``1:02:03``."""
+    """Return a time span as people write it: ``0.3 s``, ``42.7 s``, ``03:07``, ``1:02:03``."""
     return f"{seconds:.1f} s" if seconds < 99.95 else clock_time(seconds)
 
 
 def clock_time(seconds: float) -> str:
-    """Return a time span as a clock shows it: ``0:42``, ``1:02:03``."""
+    """Return a time span as a clock shows it: ``00:42``, ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 def size(nbytes: float) -> str:

@@ -16,7 +16,14 @@ from jupyter_client.manager import KernelManager
 from rexec_jupyter.widget.status import DISPLAY_ID
 
 SECONDS = 15.0
-_SHOWN = ("stream", "display_data", "update_display_data", "execute_result", "error")
+_SHOWN = (
+    "stream",
+    "clear_output",
+    "display_data",
+    "update_display_data",
+    "execute_result",
+    "error",
+)
 
 
 @dataclass
@@ -109,6 +116,8 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=SECONDS)
         self.cells: defaultdict[str, Cell] = defaultdict(lambda: Cell(self))
+        self.comms: list[tuple[str, dict[str, Any]]] = []
+        """Messages of widgets, as they came."""
 
     def start(self, code: str) -> Cell:
         """Run a cell and do not wait."""
@@ -145,6 +154,8 @@ class Kernel:
             return
         if kind in _SHOWN:
             self.cells[parent].messages.append((kind, content))
+        elif kind.startswith("comm_"):
+            self.comms.append((kind, content))
         elif kind == "execute_input":
             self.cells[parent].number = content["execution_count"]
         elif kind == "status" and content["execution_state"] == "idle":
@@ -152,13 +163,16 @@ class Kernel:
 
 
 @contextmanager
-def running_kernel(**environment: str):
+def running_kernel(*, history: bool = False, **environment: str):
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(extra_arguments=["--HistoryManager.enabled=False"], env=environment)
+    arguments = [f"--HistoryManager.enabled={history}"]
+    manager.start_kernel(extra_arguments=arguments, env=environment)
     try:
         kernel = Kernel(manager)
-        yield kernel
-        kernel.client.stop_channels()
+        try:
+            yield kernel
+        finally:
+            kernel.client.stop_channels()
     finally:
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()

@@ -6,7 +6,7 @@ import sys
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from rexec_jupyter.magics.names import analyse
+from rexec_jupyter.capture.names import analyse
 
 NEEDS = [
     ("a", "a"),
@@ -98,7 +98,8 @@ NEEDS = [
     ("%%bash -s {a}\necho {b} $c", "a"),
     ("%%time\n!ls {a}", "a"),
     ("def f():\n  !ls {a}", "a"),
-    ("a?", ""),
+    ("a?", "a"),
+    ("a.b??", "a"),
 ]
 
 MAYBE = [
@@ -130,6 +131,22 @@ STORES = [
     ("x += 1", "x"),
 ]
 
+OURS = {"rexec", "rx"}
+
+
+CHANGES = [
+    ("x[0] = 1", "x"),
+    ("x.a = 1", "x"),
+    ("x.a[0].b += 1", "x"),
+    ("del x[0], y.a", "x y"),
+    ("x.a, (y[0], *z[1:]) = v", "x y z"),
+    ("for x.i in v: pass", "x"),
+    ("with v as x.f: pass", "x"),
+    ("x: int = 1; y.a: int = 1", "y"),
+    ("f(x)[0] = 1", ""),
+    ("x.append(1); y[x.a]; [x[0] for y in v]", ""),
+]
+
 
 def names(source):
     manager = TransformerManager()
@@ -142,7 +159,7 @@ def test_a_name_read_before_it_is_assigned_is_needed(source, expected):
     found = names(source)
     assert set(found.needs) == set(expected.split()) | ({"get_ipython"} & set(found.needs))
     assert not found.maybe
-    assert not found.nested
+    assert found.magics.isdisjoint(OURS)
 
 
 @pytest.mark.parametrize(("source", "expected"), MAYBE)
@@ -153,6 +170,11 @@ def test_a_name_that_only_some_paths_assign_may_be_needed(source, expected):
 @pytest.mark.parametrize(("source", "expected"), STORES)
 def test_what_a_cell_assigns_is_known(source, expected):
     assert names(source).stores == set(expected.split())
+
+
+@pytest.mark.parametrize(("source", "expected"), CHANGES)
+def test_what_a_cell_changes_in_place_is_known(source, expected):
+    assert names(source).changes == set(expected.split())
 
 
 def test_needed_names_come_in_the_order_in_which_they_are_read():
@@ -169,7 +191,7 @@ def test_a_deleted_name_is_no_longer_there_unless_it_is_assigned_again():
     ["%rexec", "%rx f()", "if True:\n  %rx f()", "%%rexec\nx", "def f():\n  %rx f()", "%%rx\nx"],
 )
 def test_rexec_within_a_remote_cell_is_noticed(source):
-    assert names(source).nested
+    assert names(source).magics & OURS
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax came with Python 3.12")

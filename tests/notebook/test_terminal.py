@@ -39,5 +39,5 @@ def test_cells_lines_and_errors(terminal):
     assert "ZeroDivisionError: division by zero" in failed
     assert "rexec_jupyter" not in failed
     slow = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'import time; time.sleep(2)')")
-    assert "\r\x1b[2K⟳ default · running · 0:0" in slow
+    assert "\r\x1b[2K⟳ default · running 00:0" in slow
     assert "✓ default · 2" in slow

@@ -15,7 +15,6 @@ SENT = [
     "      1 'Could not get source, probably due dynamically evaluated source code.'",
     "",
 ]
-OURS = ["File /x/rexec_server/exec/kernel.py:9, in Kernel._on_interrupt(self)", "-> 9 raise", ""]
 
 
 @pytest.fixture
@@ -46,10 +45,6 @@ def test_earlier_cells_of_others_are_not_mistaken_for_ours(shell):
 def test_a_traceback_without_cells_stays_as_it_is(shell):
     assert localised(["File a.py, line 1"], shell, "s", [1], 1) == ["File a.py, line 1"]
     assert localised([], shell, "s", [1], 1) == []
-
-
-def test_our_frames_are_left_out(shell):
-    assert localised(OURS + PLAIN, shell, "s", [], 3)[0].startswith("Cell In[3]")
 
 
 def test_a_function_that_was_sent_is_shown_with_its_source(shell):

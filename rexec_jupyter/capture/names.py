@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from rexec_jupyter.magics.scopes import (
-    NESTED,
+from rexec_jupyter.capture.scopes import (
     Comprehension,
     Function,
     Scope,
@@ -25,7 +24,7 @@ from rexec_jupyter.magics.scopes import (
     magic_call,
 )
 
-_CODE_MAGICS = frozenset(("time", "timeit", "capture", "prun"))
+CODE_MAGICS = frozenset(("time", "timeit", "capture", "prun", "pinfo", "pinfo2"))
 _MAGIC_OPTIONS = re.compile(r"^(?:-\w+(?:\s*\d+)?\s+)*")
 
 
@@ -43,15 +42,21 @@ class CellNames:
         Assigned, imported or defined somewhere.
     deletes
         Deleted, and not assigned again after that.
-    nested
-        The cell uses rexec itself.
+    changes
+        Changed in place: ``x[...] = v``, ``x.a = v``.
+    imports
+        Packages that the cell imports.
+    magics
+        Magics that the cell uses.
     """
 
     needs: dict[str, None] = field(default_factory=dict)
     maybe: dict[str, None] = field(default_factory=dict)
     stores: set[str] = field(default_factory=set)
     deletes: set[str] = field(default_factory=set)
-    nested: bool = False
+    changes: set[str] = field(default_factory=set)
+    imports: set[str] = field(default_factory=set)
+    magics: set[str] = field(default_factory=set)
 
 
 def analyse(tree: ast.Module, transform: Callable[[str], str] = str) -> CellNames:
@@ -128,6 +133,15 @@ class _Reader(Walker):
             self._assigned.discard(node.id)
             self.names.deletes.add(node.id)
 
+    def _part(self, node: ast.Attribute | ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            whole: ast.expr = node
+            while isinstance(whole, ast.Attribute | ast.Subscript):
+                whole = whole.value
+            if isinstance(whole, ast.Name):
+                self.names.changes.add(whole.id)
+        self.visit_children(node)
+
     def _walrus(self, node: ast.NamedExpr) -> None:
         self.visit_all([node.value, node.target])
 
@@ -146,7 +160,7 @@ class _Reader(Walker):
             self._read(name)
         for name in scope.outward:
             self._store(name)
-        self.names.nested |= scope.nested
+        self.names.magics |= scope.magics
 
     def _call(self, node: ast.Call) -> None:
         magic = magic_call(node)
@@ -156,11 +170,10 @@ class _Reader(Walker):
         method, arguments = magic
         if method in ("system", "getoutput"):
             self._read_text(arguments[0])
-        elif arguments[0] in NESTED:
-            self.names.nested = True
         else:
+            self.names.magics.add(arguments[0])
             self._read_text(arguments[1])
-            if arguments[0] in _CODE_MAGICS:
+            if arguments[0] in CODE_MAGICS:
                 self._read_magic(*arguments)
 
     def _read_text(self, text: str) -> None:
@@ -203,6 +216,10 @@ class _Reader(Walker):
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for name in imported(node):
             self._store(name)
+        whole = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        within = node.module if isinstance(node, ast.ImportFrom) and not node.level else None
+        for module in (*whole, *([within] if within else [])):
+            self.names.imports.add(module.partition(".")[0])
         self._starred |= any(alias.name == "*" for alias in node.names)
 
     def _define(self, node: Function | ast.ClassDef) -> None:
@@ -210,7 +227,7 @@ class _Reader(Walker):
         scope = Scope(node)
         for name in scope.now:
             self._read(name)
-        self.names.nested |= scope.nested
+        self.names.magics |= scope.magics
         self._store(node.name)
         self._deferred[node.name] = [name for name in scope.free() if name != node.name]
         if node.decorator_list:
@@ -281,6 +298,7 @@ class _Reader(Walker):
 
     _visitors: ClassVar[Mapping[type[ast.AST], Callable[[Any, Any], None]]] = {
         ast.Name: _name,
+        **dict.fromkeys((ast.Attribute, ast.Subscript), _part),
         ast.NamedExpr: _walrus,
         ast.BoolOp: _either,
         ast.IfExp: _conditional,

@@ -11,9 +11,6 @@ from typing import Any, ClassVar
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
-NESTED = frozenset(("rexec", "rx"))
-"""Magics that make no sense within a cell that runs remotely."""
-
 _SHELL_NAME = re.compile(r"(?<!\$)\$([A-Za-z_]\w*)")
 _MAGIC_CALLS = {"system": 1, "getoutput": 1, "run_line_magic": 2, "run_cell_magic": 3}
 
@@ -53,14 +50,14 @@ class Scope(Walker):
         Read where it is defined: defaults, annotations, bases, the body of a class.
     outward
         Assigned in the scope around it: declared global, or by a walrus.
-    nested
-        It uses rexec itself.
+    magics
+        Magics that it uses.
     """
 
     def __init__(self, node: ast.AST) -> None:
         self.now: dict[str, None] = {}
         self.outward: set[str] = set()
-        self.nested = False
+        self.magics: set[str] = set()
         self._bound: set[str] = set()
         self._declared: set[str] = set()
         self._loads: dict[str, None] = {}
@@ -110,14 +107,14 @@ class Scope(Walker):
         for node in nodes:
             scope = Scope(node)
             self.now |= scope.now | dict.fromkeys(scope.free())
-            self.nested |= scope.nested
+            self.magics |= scope.magics
 
     def _inner(self, node: ast.AST) -> Scope:
         scope = Scope(node)
         for name in scope.now:
             self._load(name)
         self._loads |= dict.fromkeys(scope.free())
-        self.nested |= scope.nested
+        self.magics |= scope.magics
         return scope
 
     def _load(self, name: str) -> None:
@@ -181,7 +178,8 @@ class Scope(Walker):
         if magic is None:
             self.visit_children(node)
             return
-        self.nested |= magic[0].startswith("run_") and magic[1][0] in NESTED
+        if magic[0].startswith("run_"):
+            self.magics.add(magic[1][0])
         for name in (name for text in magic[1] for name in expanded(text)):
             self._load(name)
 

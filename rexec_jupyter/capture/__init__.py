@@ -1,0 +1,1 @@
+"""Which variables go along with a cell: pure Python, for notebooks and scripts alike."""

@@ -1,0 +1,345 @@
+"""``%rexec start``, ``use``, ``info``, ``restart``, ``stop``, ``extend`` and ``install``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+
+from rexec_jupyter import reports
+from rexec_jupyter.core.defaults import session_name
+from rexec_jupyter.core.errors import StartError
+from rexec_jupyter.core.quantities import positive_duration
+from rexec_jupyter.magics.commands.command import Command, arg
+from rexec_jupyter.magics.grammar import Environment, typed
+from rexec_jupyter.widget.status import duration
+from rexec_jupyter.widget.table import Facts
+
+if TYPE_CHECKING:
+    from rexec_jupyter.core.protocol import SessionInfo
+    from rexec_jupyter.magics.commands.desk import Desk
+
+_SET_VARIABLES = "import os\nos.environ.update(variables)"
+_NOT_HERE = "is for sessions of a deployed backend; those of this computer share what it has"
+_TIMELESS = (
+    "is for sessions of a deployed backend; those of this computer last as long as somebody is "
+    "connected"
+)
+_SOURCE = "is not taken: options of pip could change where packages come from, or go to"
+_PIP_OPTIONS = (
+    *("-i", "--index-url", "--extra-index-url", "--no-index", "--find-links", "--trusted-host"),
+    *("-t", "--target", "--prefix", "--root", "--user", "-e", "--editable", "--proxy"),
+    *("-c", "--constraint", "-r", "--requirement", "--config-settings", "--global-option"),
+)
+_UNSAFE = frozenset("{}$`\\\n\r\0")
+_name = typed(session_name)
+
+
+def _start(desk: Desk, given: argparse.Namespace) -> Facts:
+    if given.profile not in ("", "default"):
+        raise UsageError(f"%rexec start: there is no profile {given.profile!r}; there is: default")
+    packages = _requirements(given.requirements)
+    name = given.name or desk.active
+    before = desk.info(name)
+    running = before is not None and before.state in ("idle", "busy")
+    if not running or given.env:
+        session = desk.session(name)
+        variables = {"variables": given.env} if given.env else None
+        source = _SET_VARIABLES if given.env else ""
+        job = session.submit_cell(source, names=variables, hidden=True, stream=True)
+        if not given.no_wait:
+            desk.wait(job)
+    if packages:
+        _install_there(desk, name, packages, upgrade=False)
+    title = f"Session {name} {'runs already' if running else 'is ready'}."
+    if given.no_wait and not running:
+        title = f"Session {name} is starting."
+    if given.env:
+        title += f" Set until it is restarted: {', '.join(given.env)}."
+    note = "" if name == desk.active else f"Run cells there: %rexec use {shlex.quote(name)}"
+    return Facts({"session": name, "started": not running}, title=title, note=note, shown={})
+
+
+def _use(desk: Desk, given: argparse.Namespace) -> Facts:
+    desk.use(given.name)
+    names = desk.names(given.name)
+    note = f"It has {len(names)} variables." if names else ""
+    return Facts(
+        {"session": given.name}, title=f"Cells run in session {given.name}.", note=note, shown={}
+    )
+
+
+def _info(desk: Desk, given: argparse.Namespace) -> Facts:
+    name = given.name or desk.active
+    client = desk.client()
+    info = _known(desk, name)
+    server = next((s for s in client.status().servers if s.session in ("", name)), None)
+    names, _ = desk.listing(name, info)
+    facts = {
+        "session": name,
+        "active": name == desk.active,
+        "state": info.state if info else "stopped",
+        "running": info.running if info else "",
+        "waiting": info.queued if info else 0,
+        "started": reports.ago(info.started_ago) if info else None,
+        "idle_for": info.idle_for if info and info.idle_for >= 0 else None,
+        "interpreters": info.incarnation if info else 0,
+        "profile": "default",
+        "python": server.python if server else "",
+        "machine": server.machine if server else "",
+        "names": sorted(names),
+    }
+    shown = {
+        "session": name + (" (active)" if facts["active"] else ""),
+        "state": str(facts["state"]),
+    }
+    if info and info.running:
+        shown["runs"] = f"job {info.running[:8]}"
+    if info and info.queued:
+        shown["waiting cells"] = str(info.queued)
+    if info and info.started_ago >= 0:
+        shown["started"] = reports.clock(str(facts["started"]))
+    if info and info.idle_for >= 0:
+        shown["idle for"] = duration(info.idle_for)
+    shown["Python"] = str(facts["python"])
+    if names:
+        shown["variables"] = ", ".join(sorted(names))
+    return Facts(facts, shown=shown)
+
+
+def _known(desk: Desk, name: str) -> SessionInfo | None:
+    """Return what is known of a session that was named; the active one may not exist yet."""
+    info = desk.info(name)
+    if info is None and name != desk.active:
+        every = [other.session for other in desk.client().sessions()]
+        raise UsageError(
+            f"%rexec: there is no session {name!r}"
+            + (f"; there is: {', '.join(every)}" if every else "; none has been started")
+        )
+    return info
+
+
+def _keep(desk: Desk, name: str, verb: str, info: SessionInfo | None) -> None:
+    losses = desk.losses(name, info)
+    if losses:
+        raise UsageError(
+            f"%rexec {verb}: session {name} would lose {losses}; "
+            f"%rexec {verb} {shlex.quote(name)} -f does it all the same"
+        )
+
+
+def _restart(desk: Desk, given: argparse.Namespace) -> Facts:
+    name = given.name or desk.active
+    info = _known(desk, name)
+    if not given.force:
+        _keep(desk, name, "restart", info)
+    desk.session(name).restart()
+    desk.lost(name)
+    return Facts(
+        {"session": name},
+        title=f"Session {name} has a new interpreter, without variables.",
+        shown={},
+    )
+
+
+def _stop(desk: Desk, given: argparse.Namespace) -> Facts:
+    if given.all and given.name:
+        raise UsageError("%rexec stop: either a NAME or --all")
+    live = [info for info in desk.client().sessions() if info.state != "stopped"]
+    if not given.all:
+        name = given.name or desk.active
+        info = _known(desk, name)
+        live = [info] if info is not None and info.state != "stopped" else []
+    if not given.force:
+        told = {info.session: desk.losses(info.session, info) for info in live}
+        if len(live) == 1:
+            _keep(desk, live[0].session, "stop", live[0])
+        if any(told.values()):
+            each = "; ".join(f"session {name}: {losses}" for name, losses in told.items() if losses)
+            raise UsageError(
+                f"%rexec stop: this would be lost: {each}; %rexec stop --all -f does it all the "
+                "same"
+            )
+    for info in live:
+        desk.session(info.session).stop()
+        desk.lost(info.session)
+    names = [info.session for info in live]
+    if names:
+        title = f"Stopped: {', '.join(names)}. The next cell there starts it anew."
+    else:
+        title = "No session runs." if given.all else f"Session {name} does not run."
+    return Facts({"stopped": names}, title=title, shown={})
+
+
+def _extend(desk: Desk, given: argparse.Namespace) -> Facts:
+    words = list(given.words)
+    try:
+        seconds = positive_duration(words.pop())
+    except ValueError as error:
+        raise UsageError(f"%rexec extend: {error}") from None
+    if len(words) > 1:
+        raise UsageError("%rexec extend: it is written: %rexec extend [NAME] TIME")
+    name = words[0] if words else desk.active
+    return Facts(
+        {"session": name, "asked": seconds, "lifetime": None},
+        title=f"Nothing to extend: session {name} has no limited lifetime. It lasts while "
+        "somebody is connected, and as long as a job of it runs.",
+        shown={},
+    )
+
+
+def _install(desk: Desk, given: argparse.Namespace) -> Facts:
+    name = given.session or desk.active
+    packages = _requirements(given.packages)
+    if not packages:
+        raise UsageError("%rexec install: tell what: %rexec install PACKAGE…")
+    _install_there(desk, name, packages, upgrade=given.upgrade)
+    return Facts(
+        {"session": name, "installed": packages},
+        title=f"Installed for session {name}: {', '.join(packages)}.",
+        note="What was imported there already stays as it was until %rexec restart.",
+        shown={},
+    )
+
+
+def _install_there(desk: Desk, name: str, packages: list[str], *, upgrade: bool) -> None:
+    """Run pip for the interpreter of a session, and show what it says."""
+    options = ["--disable-pip-version-check", *(["--upgrade"] if upgrade else [])]
+    line = " ".join(map(shlex.quote, [*options, *packages]))
+    # IPython leaves pip's exit code there.
+    code = desk.show_cell(name, f"%pip install {line}\n_exit_code", label="%rexec install")
+    if code:
+        raise StartError(
+            f"pip could not install {', '.join(packages)} for session {name} (exit code {code}).",
+            hint="What it said is shown above.",
+        )
+
+
+def _requirements(words: list[str]) -> list[str]:
+    """Read what is to be installed; a file is read here.
+
+    Nothing comes through that pip, a shell or IPython would take for more than a requirement.
+    """
+    found: list[str] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if word.endswith(".txt") or (("/" in word) and path.is_file()):
+            found += _from_file(path)
+        else:
+            found.append(_requirement(word))
+    return list(dict.fromkeys(found))
+
+
+def _from_file(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"%rexec: {path} cannot be read: {reason}") from None
+    words = (line.partition(" #")[0].strip() for line in lines)
+    return [_requirement(word) for word in words if word and not word.startswith("#")]
+
+
+def _requirement(text: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - seldom used
+
+    if text.startswith("-"):
+        raise UsageError(f"%rexec: {text.partition('=')[0]} {_SOURCE}")
+    try:
+        requirement = str(Requirement(text))
+    except InvalidRequirement:
+        raise UsageError(
+            f"%rexec: {text!r} is no requirement; write NAME, NAME>=1.2 or NAME[extra]==1.2"
+        ) from None
+    if not requirement.isprintable() or _UNSAFE & set(requirement):
+        raise UsageError(f"%rexec: {text!r} has characters that no requirement needs")
+    return requirement
+
+
+_NAME = arg("name", nargs="?", type=_name, metavar="NAME", help="the session")
+_FORCE = arg("-f", "--force", action="store_true", help="even if something would be lost")
+
+COMMANDS = (
+    Command(
+        "start",
+        "session",
+        "start a session, so that its first cell need not wait",
+        _start,
+        (
+            _NAME,
+            arg("-p", "--profile", default="", metavar="PROFILE", help="what kind of session"),
+            arg(
+                *("-r", "--requirements"),
+                nargs="+",
+                action="extend",
+                default=[],
+                metavar="REQ",
+                help="packages to install there, or a file that lists them",
+            ),
+            arg(
+                "--env",
+                action=Environment,
+                default={},
+                metavar="K=V",
+                help="set an environment variable there; K alone takes its value from here",
+            ),
+            arg("--no-wait", action="store_true", help="do not wait until it is ready"),
+        ),
+        completes="session",
+        refused=(
+            *((option, _NOT_HERE) for option in ("--cpu", "--mem", "--gpu", "--image")),
+            *(
+                (option, _TIMELESS)
+                for option in ("--idle-timeout", "--orphan-timeout", "--max-lifetime")
+            ),
+        ),
+    ),
+    Command(
+        "use",
+        "session",
+        "run cells in this session from now on",
+        _use,
+        (arg("name", type=_name, metavar="NAME", help="the session; it need not exist yet"),),
+        completes="session",
+    ),
+    Command("info", "session", "tell about one session", _info, (_NAME,), completes="session"),
+    Command(
+        "restart",
+        "session",
+        "give a session a new, empty interpreter",
+        _restart,
+        (_NAME, _FORCE),
+        completes="session",
+    ),
+    Command(
+        "stop",
+        "session",
+        "end a session, and its variables with it",
+        _stop,
+        (_NAME, arg("--all", action="store_true", help="every session of yours"), _FORCE),
+        completes="session",
+    ),
+    Command(
+        "extend",
+        "session",
+        "let a session live longer",
+        _extend,
+        (arg("words", nargs="+", metavar="[NAME] TIME", help="session, and time such as 2h"),),
+        completes="session",
+    ),
+    Command(
+        "install",
+        "session",
+        "install packages for a session with pip",
+        _install,
+        (
+            arg("packages", nargs="+", metavar="PACKAGE", help="such as numpy, or 'numpy>=2'"),
+            arg("-s", "--session", type=_name, metavar="NAME", help="the session"),
+            arg("-U", "--upgrade", action="store_true", help="newer versions if there are"),
+        ),
+        refused=tuple((option, _SOURCE) for option in _PIP_OPTIONS),
+    ),
+)
