@@ -1,4 +1,4 @@
-"""A JupyterLab and a Chromium for all browser tests, a fresh page for each."""
+"""A JupyterLab and a page of Chromium for all browser tests, a fresh notebook for each."""
 
 import os
 
@@ -7,7 +7,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.backend.embedding import private_backend
 from tests.browser.lab import running_lab
-from tests.browser.notebook import screenshot
+from tests.browser.notebook import close_all, open_lab, open_notebook, screenshot
 
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -24,8 +24,15 @@ FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="package")
-def lab(tmp_path_factory):
-    with private_backend(), running_lab(tmp_path_factory.mktemp("lab")) as lab:
+def backend():
+    with private_backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="package")
+def lab(backend, tmp_path_factory):
+    assert backend.root  # in the environment, for the kernels
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 
@@ -39,15 +46,52 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def page(lab, chromium, request):
+# JupyterLab takes seconds to load, a notebook in it next to nothing.
+@pytest.fixture(scope="package")
+def window(lab, chromium):
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
+    open_lab(page, lab)
     yield page
-    if request.node.stash.get(FAILED, False):
-        screenshot(page, f"failed-{request.node.name}")
     context.close()
+
+
+@pytest.fixture
+def page(lab, window, request):
+    yield window
+    failed = request.node.stash.get(FAILED, False)
+    if failed:
+        screenshot(window, f"failed-{request.node.name}")
+    close_all(window)
     lab.shut_down_kernels()
+    if failed:
+        open_lab(window, lab)  # whatever it left open there
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """What remote cells wait for; `touch` lets them go on."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()  # whatever went wrong, nothing waits on
+
+
+@pytest.fixture
+def notebook_of(lab, page):
+    """Return a function that saves code cells as a notebook and opens it."""
+    return lambda name, *cells: open_notebook(page, lab.write_notebook(f"{name}.ipynb", *cells))
+
+
+@pytest.fixture
+def remote_notebook_of(notebook_of):
+    """Return a function that does so with the extension loaded by a cell in front, cell 0."""
+
+    def opened(name, *cells):
+        notebook = notebook_of(name, "%load_ext rexec_jupyter", *cells)
+        notebook.run_cell(0)
+        return notebook
+
+    return opened
 
 
 @pytest.hookimpl(wrapper=True)

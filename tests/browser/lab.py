@@ -19,6 +19,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+# As behind a hub: nothing may take the server to be at the root of its host.
+BASE_URL = "/user/x"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Lab:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{BASE_URL}"
 
     def write_notebook(self, path: str, *sources: str) -> str:
         """Save a notebook of code cells and return its path."""
@@ -45,7 +47,9 @@ class Lab:
         """Ask the Jupyter server's REST interface and return its JSON, if any."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, path, headers={"Authorization": f"token {self.token}"})
+            connection.request(
+                method, BASE_URL + path, headers={"Authorization": f"token {self.token}"}
+            )
             response = connection.getresponse()
             body = response.read()
         finally:
@@ -69,6 +73,7 @@ def running_lab(directory: Path) -> Iterator[Lab]:
         *(sys.executable, "-m", "jupyterlab", "--no-browser"),
         *("--ip=127.0.0.1", f"--port={lab.port}", "--ServerApp.port_retries=0"),
         f"--ServerApp.root_dir={root}",
+        f"--ServerApp.base_url={BASE_URL}/",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
         *(["--allow-root"] if os.geteuid() == 0 else []),

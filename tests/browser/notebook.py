@@ -12,13 +12,46 @@ OPEN_TIMEOUT = 60 * SECONDS
 RUN_TIMEOUT = 60 * SECONDS
 
 
-def open_notebook(page: Page, lab: Lab, path: str) -> "Notebook":
+def open_lab(page: Page, lab: Lab) -> None:
+    """Load JupyterLab, without documents and with room for one."""
+    page.goto(f"{lab.url}/lab?reset&token={lab.token}", timeout=OPEN_TIMEOUT)
+    page.wait_for_function("() => window.jupyterapp?.restored", timeout=OPEN_TIMEOUT)
+    page.evaluate("() => window.jupyterapp.restored")
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    close_all(page)
+
+
+def open_notebook(page: Page, path: str) -> "Notebook":
     """Open the notebook as the only document and wait for its kernel."""
-    page.goto(f"{lab.url}/lab/tree/{path}?reset&token={lab.token}", timeout=OPEN_TIMEOUT)
+    page.evaluate(
+        """async path => {
+            window.rexecTestRuns = 0;
+            const { commands, shell } = window.jupyterapp;
+            await commands.execute("docmanager:open", { path });
+            // There is one whenever nothing else is open.
+            [...shell.widgets("main")].filter(({ id }) => id.startsWith("launcher"))
+                .forEach(launcher => launcher.close());
+        }""",
+        path,
+    )
     notebook = Notebook(page)
     expect(notebook.panel).to_be_visible(timeout=OPEN_TIMEOUT)
     notebook.wait_for_kernel("idle")
     return notebook
+
+
+def close_all(page: Page) -> None:
+    """Close all documents without saving them."""
+    page.evaluate(
+        """() => {
+            for (const widget of [...window.jupyterapp.shell.widgets("main")]) {
+                if (widget.context) {
+                    widget.context.model.dirty = false;
+                }
+                widget.close();
+            }
+        }"""
+    )
 
 
 def screenshot(page: Page, name: str) -> Path:
@@ -26,6 +59,47 @@ def screenshot(page: Page, name: str) -> Path:
     path = ARTIFACTS / f"{name}.png"
     page.screenshot(path=path)
     return path
+
+
+def set_theme(page: Page, name: str) -> None:
+    """Change JupyterLab's theme, as the settings menu does."""
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
+    )
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+
+
+def contrast(element: Locator) -> float:
+    """Return the contrast of an element's text with what lies behind it, as WCAG 2 counts it."""
+    return element.evaluate(
+        """element => {
+            const canvas = document.createElement("canvas").getContext("2d");
+            const parse = colour => {
+                canvas.clearRect(0, 0, 1, 1);
+                canvas.fillStyle = colour;
+                canvas.fillRect(0, 0, 1, 1);
+                const [red, green, blue, alpha] = canvas.getImageData(0, 0, 1, 1).data;
+                return { rgb: [red, green, blue], alpha: alpha / 255 };
+            };
+            const over = (top, bottom) =>
+                top.rgb.map((value, i) => value * top.alpha + bottom[i] * (1 - top.alpha));
+            const behind = [];
+            for (let node = element; node; node = node.parentElement) {
+                behind.push(parse(getComputedStyle(node).backgroundColor));
+            }
+            const ground = behind
+                .reverse()
+                .reduce((below, layer) => over(layer, below), [255, 255, 255]);
+            const text = over(parse(getComputedStyle(element).color), ground);
+            const luminance = rgb => rgb
+                .map(value => value / 255)
+                .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+            const [dark, light] = [luminance(text), luminance(ground)].sort((a, b) => a - b);
+            return (light + 0.05) / (dark + 0.05);
+        }"""
+    )
 
 
 class Notebook:
@@ -49,6 +123,11 @@ class Notebook:
     def run_all(self, *, wait: bool = True) -> None:
         self._run("notebook:run-all-cells", wait=wait)
 
+    def run_from(self, index: int, *, wait: bool = True) -> None:
+        """Run a cell and all below it."""
+        self.cell(index).locator(".jp-InputArea-prompt").click()
+        self._run("notebook:run-all-below", wait=wait)
+
     def wait_until_run(self, timeout: float = RUN_TIMEOUT) -> None:
         """Wait for everything that was run with `wait=False`, and all its output."""
         self.page.wait_for_function("() => window.rexecTestRuns === 0", timeout=timeout)
@@ -66,6 +145,10 @@ class Notebook:
             timeout=timeout,
         )
 
+    def status(self, index: int) -> Locator:
+        """Return the status line of a remote cell."""
+        return self.cell(index).get_by_role("status")
+
     def outputs(self, index: int) -> Locator:
         return self.cell(index).locator(".jp-OutputArea-output")
 
@@ -77,6 +160,23 @@ class Notebook:
     def interrupt(self) -> None:
         """Press the toolbar's stop button."""
         self.panel.locator("[data-jp-item-name='interrupt']").get_by_role("button").click()
+
+    def restart(self) -> None:
+        """Restart the kernel as the menu does, and wait for the new one."""
+        self.page.evaluate(
+            """() => {
+                window.rexecTestRestart =
+                    window.jupyterapp.commands.execute("notebook:restart-kernel");
+            }"""
+        )
+        self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
+        self.page.evaluate("() => window.rexecTestRestart")
+        self.page.evaluate("() => { window.rexecTestRuns = 0; }")  # what ran is torn off
+        self.wait_for_kernel("idle")
+
+    def save(self) -> None:
+        """Save the notebook and wait until its file is written."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
     def _run(self, command: str, *, wait: bool) -> None:
         # The command behind the run button; unlike a click it tells when the last output is there,

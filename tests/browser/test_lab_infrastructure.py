@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.notebook import open_notebook, screenshot
+from tests.browser.notebook import screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -16,8 +16,8 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_cell_runs_and_its_output_is_read(lab, page):
-    notebook = open_notebook(page, lab, lab.write_notebook("plain.ipynb", "1 + 1", "print('hi')"))
+def test_a_cell_runs_and_its_output_is_read(notebook_of, page):
+    notebook = notebook_of("plain", "1 + 1", "print('hi')")
     notebook.run_cell(0)
     assert notebook.output_text(0) == "2"
     assert notebook.prompt(0) == "[1]:"
@@ -28,9 +28,8 @@ def test_a_cell_runs_and_its_output_is_read(lab, page):
     assert screenshot(page, "plain").stat().st_size > 0
 
 
-def test_the_stop_button_interrupts(lab, page):
-    path = lab.write_notebook("stop.ipynb", COUNT_UNTIL_STOPPED, "'next'")
-    notebook = open_notebook(page, lab, path)
+def test_the_stop_button_interrupts(notebook_of):
+    notebook = notebook_of("stop", COUNT_UNTIL_STOPPED, "'next'")
     notebook.run_cell(0, wait=False)
     notebook.outputs(0).get_by_text("counting").wait_for()
     notebook.wait_for_kernel("busy")
@@ -42,15 +41,15 @@ def test_the_stop_button_interrupts(lab, page):
     assert notebook.output_text(1) == "'next'"
 
 
-def test_cells_out_of_sight_are_read_too(lab, page):
+def test_cells_out_of_sight_are_read_too(notebook_of):
     sources = [f"print('line\\n' * 20); {number}" for number in range(30)]
-    notebook = open_notebook(page, lab, lab.write_notebook("long.ipynb", *sources))
+    notebook = notebook_of("long", *sources)
     notebook.run_all()
     assert notebook.output_text(0).endswith("line\n0")
     assert notebook.output_text(29).endswith("line\n29")
 
 
-def test_an_error_is_read_with_its_traceback(lab, page):
-    notebook = open_notebook(page, lab, lab.write_notebook("error.ipynb", "1 / 0"))
+def test_an_error_is_read_with_its_traceback(notebook_of):
+    notebook = notebook_of("error", "1 / 0")
     notebook.run_cell(0)
     assert "ZeroDivisionError: division by zero" in notebook.output_text(0)

@@ -1,0 +1,71 @@
+"""The live status line, and widgets of remote code, in a real JupyterLab."""
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.notebook import SECONDS, screenshot
+
+pytestmark = pytest.mark.browser
+
+START = 60 * SECONDS
+FOREVER = """\
+%%rexec --progress-after 0.2
+import time
+steps = 0
+print("on", flush=True)
+while True:
+    time.sleep(0.01)
+    steps += 1
+"""
+STOOD_STILL = "a = %rx steps\nb = %rx steps\na == b > 0"
+
+
+def test_the_live_view_has_a_stop_button_that_works_while_the_cell_blocks(
+    lab, remote_notebook_of, page
+):
+    notebook = remote_notebook_of("view", FOREVER, STOOD_STILL)
+    notebook.run_cell(1, wait=False)
+    status = notebook.status(1)
+    expect(status).to_contain_text("running", timeout=START)
+    button = notebook.cell(1).get_by_role("button", name="Stop")
+    expect(button).to_be_visible(timeout=10 * SECONDS)
+    expect(status).not_to_contain_text("■ button")
+    expect(status).to_contain_text("out 3 B")
+    assert notebook.prompt(1) == "[*]:"
+    notebook.wait_for_kernel("busy")  # although the widgets' requests to the kernel ended
+    screenshot(page, "view-running")
+    button.click()
+    notebook.wait_until_run()
+    expect(status).to_contain_text("stopped")
+    expect(button).to_have_count(0)
+    expect(notebook.cell(1).locator("progress")).to_have_count(0)
+    assert "KeyboardInterrupt" in notebook.output_text(1)
+    screenshot(page, "view-stopped")
+    notebook.run_cell(2)
+    assert notebook.output_text(2) == "True"
+    notebook.save()
+    saved = nbformat.read(lab.root / "view.ipynb", as_version=4)
+    shown = [output.data for output in saved.cells[1].outputs if "data" in output]
+    assert any("stopped" in data.get("text/html", "") for data in shown)
+    assert not any("widget-view" in kind for data in shown for kind in data)
+
+
+def test_a_remote_slider_moves_there_and_here(remote_notebook_of, page):
+    slider = (
+        "%%rexec -q\nimport ipywidgets\nslider = ipywidgets.IntSlider(value=3)\n"
+        "double = ipywidgets.Label('6')\n"
+        "slider.observe(lambda c: setattr(double, 'value', str(2 * c['new'])), 'value')\n"
+        "display(slider, double)"
+    )
+    notebook = remote_notebook_of("slider", slider, "%rx slider.value")
+    notebook.run_cell(1)
+    handle = notebook.cell(1).get_by_role("slider")
+    expect(handle).to_be_visible(timeout=START)
+    handle.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(notebook.outputs(1).get_by_text("16", exact=True)).to_be_visible()
+    screenshot(page, "slider")
+    notebook.run_cell(2)
+    assert notebook.output_text(2) == "8"
