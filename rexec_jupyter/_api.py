@@ -252,8 +252,18 @@ class _Options:
 
 
 def seconds(value: float | str | None) -> float | None:
-    """Return a duration in seconds; ``5m`` and the like are understood too."""
-    return quantities.duration(value) if isinstance(value, str) else value
+    """Return a duration in seconds; ``5m`` and the like are understood too.
+
+    Raises
+    ------
+    ValueError
+        If it is none, such as a negative one.
+    """
+    if isinstance(value, str):
+        return quantities.duration(value)
+    if value is not None and not value >= 0:
+        raise ValueError(f"a duration is not negative: {value!r}")
+    return value
 
 
 def _bytes(value: int | str) -> int:

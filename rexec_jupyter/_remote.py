@@ -47,12 +47,12 @@ class RemoteFunction(Generic[P, R]):
         bound: Any = self.local
         return RemoteFunction(bound.__get__(instance, owner), self._options)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it remotely, show its output here, and return its value; see `Client.run`."""
         value: R = run(_bound(self.local, kwargs), *args, **self._options)
         return value
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Call it remotely and do not wait; see `Client.submit`."""
         job: Job[R] = run(_bound(self.local, kwargs), *args, block=False, **self._options)
         return job
@@ -68,7 +68,7 @@ class RemoteFunction(Generic[P, R]):
         calls = zip(*iterables, strict=False)
         return where.client.map_calls(Prepared(function), calls, label=label, **spec)
 
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it remotely and await its value; cancelling the task ends the call."""
         return await self.submit(*args, **kwargs)
 
@@ -154,6 +154,8 @@ def remote(  # noqa: PLR0913 - each is an option of a call
     }
 
     def decorate(function: Callable[P, R]) -> RemoteFunction[P, R]:
+        if isinstance(function, classmethod):
+            raise TypeError("write @classmethod above @remote: what it makes is no function yet")
         if not callable(function):
             raise TypeError(f"remote is for functions, not for {type(function).__name__}")
         return RemoteFunction(function, options)

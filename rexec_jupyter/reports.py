@@ -44,10 +44,14 @@ def sessions(client: Client, *, active: str = "", timeout: float = 10.0) -> Tabl
             Column("running", "job", lambda job: str(job)[:8]),
             Column("queued", "waiting", lambda count: str(count) if count else "", right=True),
             Column("started", "started", clock),
-            Column("idle_for", "idle for", duration, right=True),
+            Column("idle_for", "idle for", _coarse, right=True),
         ],
-        empty="no sessions; one starts with its first %%rexec cell, or with %rexec start NAME",
+        empty="No sessions. One starts with its first %%rexec cell, or with %rexec start NAME.",
     )
+
+
+def _coarse(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else "0 s"
 
 
 def _session_row(info: SessionInfo, active: str) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def job_table(
             Column("started", "started", clock),
             Column("duration", "duration", duration, right=True),
         ],
-        empty="no jobs",
+        empty="No open jobs." if left else "No jobs.",
         note=older,
     )
 
@@ -145,7 +149,7 @@ def names(listing: Mapping[str, NameInfo], session: str) -> Table:
             Column("summary", "value"),
             Column("nbytes", "size", size, right=True),
         ],
-        empty=f"session {session} has no variables",
+        empty=f"Session {session} has no variables.",
     )
 
 
@@ -176,7 +180,7 @@ def files(entries: Iterable[Mapping[str, Any]], path: str) -> Table:
             Column("size", "size", size, right=True),
             Column("modified", "modified", clock),
         ],
-        empty=f"{path} is empty",
+        empty=f"{path} is empty.",
     )
 
 

@@ -156,6 +156,9 @@ class Capture:
         session has its own of that name, of which that was not said yet.
     prints
         Of what goes along, or went: a quick way to recognise it.
+    renamed
+        Names that go along with the value of another name: a variable of that name here, if
+        there is one, has nothing to do with it.
     """
 
     items: dict[str, Item]
@@ -166,6 +169,7 @@ class Capture:
     unresolved: list[str] = field(default_factory=list)
     shadowed: dict[str, list[str]] = field(default_factory=dict)
     prints: dict[str, Print] = field(default_factory=dict)
+    renamed: set[str] = field(default_factory=set)
 
     @property
     def pickled(self) -> dict[str, values.Pickled]:
@@ -330,6 +334,8 @@ class _Chooser:
         why = "-i" if forced else "changed here" if before else "read by the cell"
         item = Item(pickled, digest, kind, why, _is_module(value), forced, _package(value))
         self._capture.items[remote] = item
+        if remote != local:
+            self._capture.renamed.add(remote)
         self._room -= item.nbytes
 
     def _refuse(self) -> None:

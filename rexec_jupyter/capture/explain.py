@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rexec_jupyter.capture.choice import Capture
 from rexec_jupyter.capture.refusals import shadowing
 from rexec_jupyter.core.errors import RexecError
-from rexec_jupyter.core.versions import installed, minor
+from rexec_jupyter.core.versions import PYTHON, installed, minor
 from rexec_jupyter.widget.status import size
 from rexec_jupyter.widget.table import Column, Facts, Table
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from rexec_jupyter.core.client import Client
 
 _COLUMNS = (
-    Column("name", "name"),
+    Column("name", "would be sent"),
     Column("type", "type"),
     Column("nbytes", "size", size, right=True),
     Column("why", "why"),
@@ -134,7 +133,7 @@ def explain(
     ]
     limit = f" of at most {size(plan.max_send)}" if plan.max_send else ""
     total = f"{size(chosen.nbytes)}{limit}" if rows else ""
-    table = Table(rows, _COLUMNS, empty="nothing would be sent", note=total)
+    table = Table(rows, _COLUMNS, empty="Nothing would be sent.", note=total)
     return Explanation(facts | _versions(client) | _packages(there, packages), table)
 
 
@@ -150,15 +149,15 @@ def _listed(heading: str, names: Any) -> dict[str, str]:
 
 
 def _versions(client: Client | None) -> dict[str, str]:
-    own = platform.python_version()
     servers = client.status().servers if client is not None else []
     pythons = [server.python for server in servers if server.python]
     if not pythons:
-        return {"Python": f"{own} here; there it is known once it is connected"}
-    if minor(pythons[0]) == minor(own):
-        return {"Python": f"{pythons[0]} there, {own} here"}
+        return {"Python": f"{PYTHON} here; there it is known once it is connected"}
+    there = minor(pythons[0])
+    if there == PYTHON:
+        return {"Python": f"{there} on both sides"}
     return {
-        "Python": f"{pythons[0]} there, {own} here: functions and classes of the notebook that "
+        "Python": f"{there} there, {PYTHON} here: functions and classes of the notebook that "
         "go along may not work there"
     }
 

@@ -55,10 +55,10 @@ class Ledger:
         set of str
             Names that were not the session's own before; for `withdrawn`.
         """
-        self.pushed(capture.digests)
+        self.pushed(capture)
         self.prints |= capture.prints
         assigned = names.stores | (names.changes - capture.modules)
-        new = assigned - self.own
+        new = (assigned | capture.renamed) - self.own
         self.own |= assigned
         for name in assigned:
             self.agreed.pop(name, None)
@@ -81,10 +81,12 @@ class Ledger:
         if cell in self.cells:
             self.cells.remove(cell)
 
-    def pushed(self, digests: dict[str, bytes]) -> None:
-        """Note values that were sent from here, by the digests they are recognised by."""
+    def pushed(self, capture: Capture) -> None:
+        """Note values that were sent from here."""
+        digests = capture.digests
         self.forget(digests)
-        self.sent |= digests
+        self.own |= capture.renamed
+        self.sent |= {name: digests[name] for name in digests.keys() - capture.renamed}
 
     def pulled(self, digests: dict[str, bytes]) -> None:
         """Note values of the session that are now here too, under the same names."""

@@ -28,6 +28,11 @@ def as_option(name: str, value: str) -> str:
     return f"{_OPTIONS[name]} {value}"
 
 
+def as_setting(name: str, value: str) -> str:
+    """Spell an option as a setting, such as ``%rexec config max_send 1GB``; "" for a name."""
+    return f"%rexec config {name} {value}" if name == "max_send" else ""
+
+
 def as_keyword(name: str, value: str) -> str:
     """Spell an option as in Python, such as ``exclude="data"``."""
     return f'{name}="{value}"'
@@ -72,13 +77,14 @@ class Refused:
 
     def _remedy(self, spell: Spelling, *, large: bool) -> str:
         without = spell("exclude", self.name)
+        without = f"or leave it out: {without}" if without else "or leave it out"
         if not self.reason:
-            return f"load it in the session, or leave it out: {without}" if large else ""
+            return f"load it in the session, {without}" if large else ""
         if self.kind in ("generator", "async_generator"):
             return f"make it a list first: list({self.name})"
         if self.kind.startswith("_io."):
             return "open the file in the cell, or send what it contains"
-        return f"create it in the session; or leave it out: {without}"
+        return f"create it in the session; {without}"
 
 
 def refusal(refused: Sequence[Refused], limit: int, spell: Spelling = as_option) -> CaptureError:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tokenize
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rexec_jupyter.core.outcomes import CellResult
 
 
+_ENDING = 5.0
+"""Seconds that a script may take to end whose output nobody reads."""
 _OURS = 2
 """Connections to the supervisor: that of the client, and the one that asks."""
 
@@ -102,7 +104,13 @@ def run(
             click.echo(job.id)
             return Exit.OK
         screen = Screen(quiet=quiet, results=False)
-        if not follow(job.take, screen.show, job.interrupt):
+        try:
+            followed = follow(job.take, screen.show, job.interrupt)
+        except BrokenPipeError:  # nobody reads on, as after `| head`: it would end here too
+            job.cancel()
+            wait([job], _ENDING)
+            raise
+        if not followed:
             short = job.id[:8]
             note(
                 f"\nIt goes on: `rexec attach {short}` follows it, `rexec cancel {short}` ends it."
@@ -110,7 +118,7 @@ def run(
             return Exit.INTERRUPTED
         if session and not (fresh or quiet) and sys.stderr.isatty():
             _tell_of_the_end(session)
-        return _outcome(job)
+        return _outcome(job, Path(file).parent)
 
 
 def _tell_of_the_end(session: str) -> None:
@@ -144,7 +152,7 @@ def _await_custody(job: Job[Any]) -> None:
         seen = job.wait_change(seen)
 
 
-def _outcome(job: Job[CellResult]) -> int:
+def _outcome(job: Job[CellResult], place: Path) -> int:
     try:
         value = job.result().value
     except (KeyboardInterrupt, CancelledError) as error:
@@ -154,6 +162,16 @@ def _outcome(job: Job[CellResult]) -> int:
         if isinstance(error, RemoteError):
             return _failed(error)
         raise
+    except ModuleNotFoundError as error:
+        code = _failed(error)
+        name = (error.name or "").partition(".")[0]
+        if name and ((place / f"{name}.py").is_file() or (place / name).is_dir()):
+            note(
+                f"rexec: {name} is beside the script here, and only the script itself is sent. "
+                "Where it runs it must be installed, or be in the server's working directory, "
+                "which `rexec up --directory` sets."
+            )
+        return code
     except BaseException as error:  # noqa: BLE001 - whatever the script raised
         return _failed(error)
     return value if isinstance(value, int) else Exit.OK

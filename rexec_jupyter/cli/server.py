@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from rexec_jupyter import reports
-from rexec_jupyter.cli import losses
 from rexec_jupyter.cli.exits import Exit
 from rexec_jupyter.cli.shared import LossError, answer, connected, json_option, note, size
 from rexec_jupyter.core.doctor import examine
 from rexec_jupyter.core.errors import ConnectionLostError
+from rexec_jupyter.core.losses import counted, of_sessions
 from rexec_jupyter.local.backend import LocalBackend
 from rexec_jupyter.local.connection import EndedError
 from rexec_jupyter.widget.status import duration
@@ -78,7 +78,7 @@ async def _up(backend: LocalBackend, *, detach: bool) -> int:
 
 def _tell_ready(status: Status, how: str) -> None:
     settings = status["settings"]
-    limits = losses.counted(settings["workers"], "worker")
+    limits = counted(settings["workers"], "worker")
     if settings["memory"]:
         limits += f", {settings['memory'] / 1e9:.1f} GB for all remote code"
     text = f"rexec server {how}: {status['endpoint']} for {status['user']}, {limits}"
@@ -130,7 +130,7 @@ def _line(status: Status) -> str:
 def _use(status: Status) -> str:
     """Tell who uses it beside us, and how many jobs there are."""
     others = status["users"] - 1
-    return " · ".join(filter(None, (others and losses.counted(others, "program"), _jobs(status))))
+    return " · ".join(filter(None, (others and counted(others, "program"), _jobs(status))))
 
 
 def _jobs(status: Status) -> str:
@@ -174,7 +174,11 @@ async def _down(*, force: bool) -> int:
 
 def _losses() -> list[str]:
     with connected(start=False, timeout=_PATIENCE) as client:
-        return list(losses.of_server(client))
+        lost = of_sessions(client, client.sessions())
+        calls = [job for job in client.jobs() if job.kind == "call" and job.state in reports.OPEN]
+    if calls:
+        lost.append(f"{counted(len(calls), 'function')} running or waiting")
+    return lost
 
 
 async def _stop(backend: LocalBackend, *, force: bool) -> str:
@@ -224,7 +228,7 @@ def _headline(status: Status) -> str:
     facts = [
         f"rexec server {state}: {status['endpoint']}",
         f"up for {duration(status['age'])}",
-        losses.counted(status["settings"]["workers"], "worker"),
+        counted(status["settings"]["workers"], "worker"),
         _use(status) or "nobody else uses it",
         "stays until `rexec down`" if status["kept"] else "ends with its last user",
     ]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from rexec_jupyter import reports
-from rexec_jupyter.cli import losses
 from rexec_jupyter.cli.shared import (
     LossError,
     answer,
@@ -19,6 +18,7 @@ from rexec_jupyter.cli.shared import (
     session_name,
 )
 from rexec_jupyter.core.errors import NoSessionError
+from rexec_jupyter.core.losses import of_sessions
 from rexec_jupyter.local.backend import LocalBackend
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _told(info: SessionInfo) -> dict[str, object]:
 def _check(client: Client, found: list[SessionInfo], command: str, *, force: bool) -> None:
     if force:
         return
-    lost = [loss for info in found for loss in losses.of_session(client, info)]
+    lost = of_sessions(client, found)
     if lost:
         raise LossError(lost, command)
 

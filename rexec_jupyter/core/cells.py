@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.ambient import default_client
 from rexec_jupyter.core.console import OnInterrupt, attend
+from rexec_jupyter.core.defaults import session_name
 from rexec_jupyter.core.errors import CaptureError, PullError
 from rexec_jupyter.core.guards import check_profile, check_size
 from rexec_jupyter.core.happenings import Display
@@ -43,9 +44,7 @@ class Place:
     """
 
     def __init__(self, name: str, client: Client | None, profile: str | None) -> None:
-        if not 0 < len(name) <= 64:
-            raise ValueError("the name of a session has 1 to 64 characters")
-        self.name = name
+        self.name = session_name(name)
         self._client = client
         self._profile = profile
 

@@ -13,7 +13,7 @@ from rexec_jupyter.core.console import attend, show
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.generator import RemoteGenerator
-from rexec_jupyter.core.guards import check_size
+from rexec_jupyter.core.guards import check_size, check_spec
 from rexec_jupyter.core.job import Job
 from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.log_reader import LogReader
@@ -190,10 +190,20 @@ class Client:
             Keep changes of the job's state for it too.
         **spec
             As in `protocol.Submit`.
+
+        Raises
+        ------
+        ValueError
+            If something in `spec` is out of its range.
+        CaptureError
+            If there are too many parts.
         """
         link = self._link
         link.check()
+        check_spec(spec, parts)
         job_id = new_id()
+        if not label.isascii():  # half a character would break the message
+            label = label.encode(errors="replace").decode()
         submit = p.Submit(
             job=job_id,
             session=session,
@@ -269,20 +279,22 @@ class Client:
             If no server answers within `timeout` seconds.
         """
         lists = self._link.request_all(p.ListJobs, timeout)
-        jobs = [job for answer in lists for job in answer.jobs]
+        # Those that came together are as old as each other; the server tells the older one first.
+        jobs = [job for answer in lists for job in reversed(answer.jobs)]
         return sorted(jobs, key=lambda job: job.submitted_ago)
 
     def find_job(self, name: str, *, timeout: float = 10.0) -> p.JobInfo:
-        """Return the one job with an id that begins so, or with that label; else as `jobs`.
+        """Return the job with an id that begins so, or the newest one with that label.
 
         Raises
         ------
         RexecError
-            If there is none, or more than one.
+            If there is none, or several ids begin so; else as `jobs`.
         """
         jobs = self.jobs(timeout=timeout)
         found = [job for job in jobs if name and job.job.startswith(name)]
-        found = found or [job for job in jobs if name and job.label == name]
+        # A cell that is run again has the label that it had before.
+        found = found or [job for job in jobs if name and job.label == name][:1]
         if len(found) == 1:
             return found[0]
         if not found:

@@ -32,6 +32,8 @@ def session_name(text: str) -> str:
     ValueError
         If it cannot be one.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"the name of a session is text, not {type(text).__name__}")
     if not 1 <= len(text) <= 64 or not text.isprintable():
         raise ValueError("the name of a session has 1 to 64 characters that can be printed")
     return text

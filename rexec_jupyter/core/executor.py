@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_HELD = 1024 * 1024
+"""Bytes of a call that are held until its turn. A larger one is pickled again when it comes."""
+
 
 class Task(Future[T]):
     """One call of an executor: a future, even before its turn has come.
@@ -34,10 +37,10 @@ class Task(Future[T]):
         What runs remotely; None before its turn.
     """
 
-    def __init__(self, parts: list[p.Buffer], label: str) -> None:
+    def __init__(self, pickle: Callable[[], list[p.Buffer]], label: str) -> None:
         super().__init__()
         self.job: Job[T] | None = None
-        self._parts: list[p.Buffer] | None = parts
+        self._pickle: Callable[[], list[p.Buffer]] | None = pickle
         self._label = label
         self._begun = False
         self._unwanted = False
@@ -52,7 +55,7 @@ class Task(Future[T]):
                 return self.cancelled()
             super().cancel()
             self.set_running_or_notify_cancel()
-            self._parts = None
+            self._pickle = None
             return True
 
     def running(self) -> bool:
@@ -83,10 +86,11 @@ class Task(Future[T]):
         if not self._begun:
             ended(self)
             return
-        parts, self._parts = self._parts or [], None
+        pickle, self._pickle = self._pickle, None
+        assert pickle is not None  # noqa: S101 - it begins once
         try:
             job: Job[T] = client.submit_parts(
-                "call", parts, session=session, label=self._label, states=False, python=PYTHON
+                "call", pickle(), session=session, label=self._label, states=False, python=PYTHON
             )
         except Exception as error:  # noqa: BLE001 - it is the result
             self.set_exception(error)
@@ -97,9 +101,12 @@ class Task(Future[T]):
             unwanted = self._unwanted
         if unwanted:
             job.cancel()
-        job.add_done_callback(lambda _: self._finish(job, ended))
+        # A job keeps what was to be called: if that held this task, both would stay in memory,
+        # and the result with them, until somebody collects cycles.
+        held: list[Task[T]] = [self]
+        job.add_done_callback(lambda job: held.pop()._finish(job, ended))  # noqa: SLF001 - its own
 
-    def _finish(self, job: Job[T], ended: Callable[[Task[T]], None]) -> None:
+    def _finish(self, job: Future[T], ended: Callable[[Task[T]], None]) -> None:
         # Whoever asks for the result unpickles it, and not the thread that brought it.
         if job.cancelled():
             super().cancel()
@@ -156,6 +163,8 @@ class Executor(futures.Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Task[T]:
         """Call a function remotely.
 
+        Large arguments are not copied: leave them unchanged until the call runs.
+
         Raises
         ------
         CaptureError
@@ -172,10 +181,14 @@ class Executor(futures.Executor):
     ) -> Task[Any]:
         self._check()
         self._client.check()
-        task: Task[Any] = Task(dump_call(fn, args, kwargs), label)
+        parts = dump_call(fn, args, kwargs)
         with self._lock:
             self._check()
             at_once = self._limit is None or len(self._under_way) < self._limit
+            if at_once or sum(map(len, parts)) <= _HELD:
+                task: Task[Any] = Task(lambda: parts, label)
+            else:  # many of them would not find room here
+                task = Task(lambda: dump_call(fn, args, kwargs), label)
             if at_once:
                 self._under_way.add(task)
             else:

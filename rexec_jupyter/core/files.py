@@ -11,7 +11,9 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from pickle import PickleBuffer
 from typing import IO, TYPE_CHECKING, Any
@@ -31,20 +33,31 @@ UNDER_WAY = 4
 """Pieces under way at once."""
 TRIES = 4
 """How often a step is tried whose process ended under it."""
-_CLEAN_UP = 10.0
-"""Seconds that removing an unfinished file may take."""
+_CLEAN_UP = 2.0
+"""Seconds to wait until an unfinished file is removed; if no worker is free that is done later."""
+_PATIENCE = 1.0
+"""Seconds after which it is told what a step waits for."""
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of how many are done. What it raises ends the transfer."""
+OnWait = Callable[[str], None]
+"""Is told, about once a second, what a transfer waits for, such as ``no worker is free``."""
 
 
 class _Step:
     """A call that may be repeated, since it comes to the same."""
 
-    def __init__(self, session: Session, function: Callable[..., Any], *args: Any) -> None:
+    def __init__(
+        self,
+        session: Session,
+        function: Callable[..., Any],
+        *args: Any,
+        on_wait: OnWait | None = None,
+    ) -> None:
         self._session = session
         self._function = function
         self._args = args
+        self._on_wait = on_wait
         self._job = self._submit()
 
     def _submit(self) -> Job[Any]:
@@ -54,15 +67,23 @@ class _Step:
 
     def result(self) -> Any:
         """Wait for what comes of it."""
-        for _ in range(TRIES - 1):
-            with suppress(WorkerLostError):
-                return self._outcome()
-            self._job = self._submit()
-        return self._outcome()
+        try:
+            for _ in range(TRIES - 1):
+                with suppress(WorkerLostError):
+                    return self._outcome()
+                self._job = self._submit()
+            return self._outcome()
+        except BaseException:
+            self.abandon()
+            raise
 
     def _outcome(self) -> Any:
+        job, on_wait = self._job, self._on_wait
+        while on_wait is not None and not futures.wait([job], _PATIENCE).done:
+            if reason := job.waits_for:
+                on_wait(reason)
         try:
-            return self._job.result()
+            return job.result()
         except OSError as error:
             if isinstance(error, RexecError):
                 raise
@@ -96,6 +117,7 @@ def put(
     dst: str | None = None,
     *,
     progress: Progress | None = None,
+    on_wait: OnWait | None = None,
 ) -> str:
     """Copy a file of this machine to the server.
 
@@ -110,6 +132,8 @@ def put(
         there, under the same name. What exists is replaced, at the very end.
     progress
         Called with the bytes done and all bytes.
+    on_wait
+        Called with what the transfer waits for, if it has to wait for something.
 
     Returns
     -------
@@ -128,16 +152,17 @@ def put(
     with source.open("rb", buffering=0) as file:
         info = os.fstat(file.fileno())
         total = info.st_size
-        place = _Step(session, fs.prepare, dst or ".", source.name, total, new_id()).result()
+        step = partial(_Step, session, on_wait=on_wait)
+        place = step(fs.prepare, dst or ".", source.name, total, new_id()).result()
         with ExitStack() as cleanup:
             cleanup.callback(_discard, session, place.temporary)
-            _send(session, source, file, total, place, progress)
-            there = _Step(session, fs.digest, place.temporary)
+            _send(step, source, file, total, place, progress)
+            there = step(fs.digest, place.temporary)
             here = fs.digest_of(file.fileno())
             if there.result() != here:
                 raise _changed_here(source)
             mode = stat.S_IMODE(info.st_mode) & 0o777
-            _Step(session, fs.commit, *reversed(place), mode, here).result()
+            step(fs.commit, *reversed(place), mode, here).result()
             cleanup.pop_all()
     return str(place.target)
 
@@ -150,7 +175,7 @@ def _check_regular(source: Path) -> None:
 
 
 def _send(
-    session: Session,
+    step: Callable[..., _Step],
     source: Path,
     file: IO[bytes],
     total: int,
@@ -162,7 +187,7 @@ def _send(
             data = fs.read_fully(file.fileno(), offset, min(PIECE, total - offset))
             if len(data) != min(PIECE, total - offset):
                 raise _changed_here(source)
-            yield _Step(session, fs.write, place.temporary, offset, PickleBuffer(data))
+            yield step(fs.write, place.temporary, offset, PickleBuffer(data))
 
     _tell(progress, 0, total)
     with closing(_in_order(steps())) as results:
@@ -197,6 +222,7 @@ def get(
     dst: str | os.PathLike[str] | None = None,
     *,
     progress: Progress | None = None,
+    on_wait: OnWait | None = None,
 ) -> Path:
     """Copy a file of the server to this machine.
 
@@ -211,6 +237,8 @@ def get(
         exists is replaced, at the very end.
     progress
         Called with the bytes done and all bytes.
+    on_wait
+        Called with what the transfer waits for, if it has to wait for something.
 
     Returns
     -------
@@ -225,7 +253,9 @@ def get(
         If the file changed while it was fetched.
     """
     target = _target(src, dst)
-    found: Entry = _Step(session, fs.describe, src).result()
+    step = partial(_Step, session, on_wait=on_wait)
+    found: Entry = step(fs.describe, src).result()
+    fs.sweep(target.parent)
     room = os.statvfs(target.parent)
     if found.size > (free := room.f_bavail * room.f_frsize):
         raise fs.no_space(target, free, found.size)
@@ -233,8 +263,8 @@ def get(
     temporary.touch(0o600, exist_ok=False)
     with ExitStack() as cleanup, temporary.open("r+b", buffering=0) as file:
         cleanup.callback(fs.discard, str(temporary))
-        _fetch(session, found, file, progress)
-        there = _Step(session, fs.digest, found.name)
+        _fetch(step, found, file, progress)
+        there = step(fs.digest, found.name)
         if fs.digest_of(file.fileno()) != there.result():
             raise _changed_there(found)
         fs.finish(temporary, target, found.mode & 0o777)
@@ -255,11 +285,13 @@ def _target(src: str, dst: str | os.PathLike[str] | None) -> Path:
     return target
 
 
-def _fetch(session: Session, found: Entry, file: IO[bytes], progress: Progress | None) -> None:
+def _fetch(
+    step: Callable[..., _Step], found: Entry, file: IO[bytes], progress: Progress | None
+) -> None:
     def steps() -> Iterator[_Step]:
         for offset in range(0, found.size, PIECE):
             length = min(PIECE, found.size - offset)
-            yield _Step(session, fs.read, found.name, offset, length)
+            yield step(fs.read, found.name, offset, length)
 
     _tell(progress, 0, found.size)
     done = 0

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 from pickle import PickleBuffer
 from typing import NamedTuple
@@ -19,6 +22,9 @@ from blake3 import blake3
 BLOCK = 8 * 1024 * 1024
 """Bytes that are read at once to make a digest."""
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+_STALE = 24 * 3600.0
+"""Seconds after which an unfinished file that nobody wrote to is one that was given up."""
+_TEMPORARY = re.compile(r"\.rexec-[0-9a-f]{32}\.part")
 _UNFINISHED = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -164,6 +170,7 @@ def prepare(destination: str, name: str, size: int, token: str) -> Place:
         raise no_file(path)
     if not path.parent.is_dir():
         raise _error(errno.ENOENT, "There is no such directory on the server", path.parent)
+    sweep(path.parent)
     room = os.statvfs(path.parent)
     if size > (free := room.f_bavail * room.f_frsize):
         raise no_space(path, free, size)
@@ -174,6 +181,18 @@ def prepare(destination: str, name: str, size: int, token: str) -> Place:
         text = "No permission on the server to write to this directory"
         raise _error(errno.EACCES, text, path.parent) from None
     return Place(str(path), str(temporary))
+
+
+def sweep(directory: str | Path) -> None:
+    """Remove unfinished files of transfers that were killed a day ago or earlier."""
+    long_ago = time.time() - _STALE
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if not _TEMPORARY.fullmatch(entry.name):
+                continue
+            with suppress(OSError):  # of somebody else, or gone
+                if entry.stat(follow_symlinks=False).st_mtime < long_ago:
+                    Path(entry.path).unlink()
 
 
 def write(temporary: str, offset: int, data: memoryview) -> None:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import values
 from rexec_jupyter.core.errors import CaptureError, SessionMismatchError
 
 _SHOWN = 10
+_MOST_PARTS = 10_000
+"""As `protocol.Payload` allows."""
+_Spec: Any = msgspec.defstruct(
+    "_Spec",
+    [
+        (field.name, field.type, None)
+        for field in msgspec.structs.fields(p.Submit)
+        if not field.required
+    ],
+)
 
 
 def readable(nbytes: float) -> str:
@@ -45,6 +57,29 @@ def check_size(parts: Sequence[p.Buffer], names: Mapping[str, Any], limit: int) 
         + "\n",
         hint="Leave some out, load them remotely, transfer a file with put, or raise max_send.",
     )
+
+
+def check_spec(spec: Mapping[str, Any], parts: Sequence[p.Buffer]) -> None:
+    """Refuse a submission that the other side could not read: it would leave it unanswered.
+
+    Raises
+    ------
+    ValueError
+        If a field of `protocol.Submit` is out of its range; it says which.
+    CaptureError
+        If there are too many parts.
+    """
+    try:
+        msgspec.convert(spec, _Spec)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise ValueError(f"{where.rstrip('`')}: {what[:1].lower()}{what[1:]}") from None
+    if len(parts) > _MOST_PARTS:
+        raise CaptureError(
+            f"What is to be sent has {len(parts):,} separate buffers, more than "
+            f"{_MOST_PARTS:,}. Nothing was executed.",
+            hint="Send fewer names at once, or put their values into one.",
+        )
 
 
 def aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:

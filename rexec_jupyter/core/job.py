@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import weakref
 from collections import deque
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core.errors import RemoteError, RexecError
+from rexec_jupyter.core.awaiting import awaited
+from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.generator import RemoteGenerator
 from rexec_jupyter.core.happenings import Happening, Log, OutputReader, StateChange
-from rexec_jupyter.core.outcomes import STATES, error_of, load_value, with_remote
+from rexec_jupyter.core.outcomes import STATES, error_of, load_value
 from rexec_jupyter.core.waiting import StartClock
 
 if TYPE_CHECKING:
@@ -145,8 +145,10 @@ class Job(Future[T]):
         if not self._link.connection.contact:
             return "the broker cannot be reached"
         if self._now == "queued":
+            if self.kind == "call":
+                return "no worker is free"
             return f"the interpreter of session {self.session!r} is not ready"
-        return "no server is ready"
+        return "no server is ready" if self._now == "waiting" else ""
 
     @property
     def executed(self) -> bool | None:
@@ -258,30 +260,7 @@ class Job(Future[T]):
                 self._outcome = outcome._replace(parts=None)
 
     def __await__(self) -> Generator[Any, None, T]:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def wake() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def wake_there(_: Future[T]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(wake)
-
-        self.add_done_callback(wake_there)
-        try:
-            yield from waiter
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        self._decode()
-        error = self._error
-        if error is None or isinstance(error, Exception):
-            return self.result()
-        # It would end the event loop of whoever awaits.
-        told = RemoteError(type(error).__name__, str(error) or "the code was interrupted", job=self)
-        raise with_remote(told, getattr(error, "remote_traceback", []), self)
+        return awaited(self)
 
     # --------------------------------------------------------------------- output
 

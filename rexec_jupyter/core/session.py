@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -179,20 +179,22 @@ class Session(Place):
         src: str | Path,
         dst: str | None = None,
         *,
-        progress: Callable[[int, int], None] | None = None,
+        progress: files.Progress | None = None,
+        on_wait: files.OnWait | None = None,
     ) -> str:
         """Copy a file of this machine to the server; see `rexec_jupyter.core.files.put`."""
-        return files.put(self, src, dst, progress=progress)
+        return files.put(self, src, dst, progress=progress, on_wait=on_wait)
 
     def get(
         self,
         src: str,
         dst: str | Path | None = None,
         *,
-        progress: Callable[[int, int], None] | None = None,
+        progress: files.Progress | None = None,
+        on_wait: files.OnWait | None = None,
     ) -> Path:
         """Copy a file of the server to this machine; see `rexec_jupyter.core.files.get`."""
-        return files.get(self, src, dst, progress=progress)
+        return files.get(self, src, dst, progress=progress, on_wait=on_wait)
 
     def ls(self, path: str = ".") -> list[Entry]:
         """List a directory of the server; see `rexec_jupyter.core.files.ls`."""

@@ -34,6 +34,11 @@ SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 _Stream = tuple[bytes, int]
 _ALIGNMENT = 64
+_SMALL = 1024
+"""Bytes below which a buffer is not worth a part of its own."""
+_MOST_BUFFERS = 64
+"""Parts of one value; a list of thousands of arrays has its others in the pickle. A payload can
+have no more than the protocol allows."""
 
 
 class UnpicklableError(TypeError):
@@ -105,11 +110,19 @@ def dump(value: object, name: str = "", *, limit: int = 0) -> list[p.Buffer]:
     if type(value) is Pickled:  # asking an instance for its class may run code of the user
         return value.parts
     buffers: list[pickle.PickleBuffer] = []
+
+    def out_of_band(buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer as a part of its own; true if it is to stay in the pickle instead."""
+        if len(buffers) >= _MOST_BUFFERS or buffer.raw().nbytes < _SMALL:
+            return True
+        buffers.append(buffer)
+        return False
+
     try:
         if limit:
-            stream = _dump_within(value, limit, buffers)
+            stream = _dump_within(value, limit, out_of_band)
         else:
-            stream = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+            stream = cloudpickle.dumps(value, protocol=5, buffer_callback=out_of_band)
         padding = bytes(-len(stream) % _ALIGNMENT) if buffers else b""
         return [stream + padding, *(buffer.raw() for buffer in buffers)]
     except OversizeError:
@@ -343,15 +356,19 @@ def _nbytes(stream: _Stream, buffers: Sequence[p.Buffer]) -> int:
     return len(stream[0]) + sum(map(len, buffers))
 
 
-def _dump_within(value: object, limit: int, buffers: list[pickle.PickleBuffer]) -> bytes:
+def _dump_within(
+    value: object, limit: int, out_of_band: Callable[[pickle.PickleBuffer], bool]
+) -> bytes:
     """Pickle a value that takes at most `limit` bytes, and do no more work than that."""
     stream = _Bounded(limit)
 
-    def out_of_band(buffer: pickle.PickleBuffer) -> None:
-        stream.count(buffer.raw().nbytes)
-        buffers.append(buffer)
+    def counted(buffer: pickle.PickleBuffer) -> bool:
+        stays = out_of_band(buffer)
+        if not stays:  # what stays is counted as it is written
+            stream.count(buffer.raw().nbytes)
+        return stays
 
-    cloudpickle.Pickler(stream, protocol=5, buffer_callback=out_of_band).dump(value)
+    cloudpickle.Pickler(stream, protocol=5, buffer_callback=counted).dump(value)
     return stream.getvalue()
 
 

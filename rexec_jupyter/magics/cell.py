@@ -211,7 +211,7 @@ class CellRunner:
             surface,
             options.session,
             always=not options.block,
-            profile=options.profile,
+            profile="" if options.profile == "default" else options.profile,
             progress=options.progress,
             progress_after=options.progress_after,
         )
@@ -233,6 +233,7 @@ class CellRunner:
         number = self.shell.displayhook.prompt_count
         self.last_job = job.id
         self._note(status, ledger, sent)
+        status.telling = bool(sent.names or options.out)
         run = Run(
             shell=self.shell,
             showcase=self.showcase,

@@ -22,6 +22,7 @@ from rexec_jupyter.core.happenings import Comm
 from rexec_jupyter.magics.background import pin
 from rexec_jupyter.magics.condense import is_state, merge
 from rexec_jupyter.magics.pump import WAIT, Screen
+from rexec_jupyter.magics.reloading import Control, State
 from rexec_jupyter.widget.status import Nowhere, StatusLine
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Twin(BaseComm):
     def __init__(self, kernel: Any, parent: _Header, opened: Comm) -> None:
         self.home = parent
         """The cell that shows it."""
+        self.state = State()
+        self.state.heed(opened.content.get("data"), opened.buffers)
         self._kernel = kernel
         self._parent = parent
         content = opened.content
@@ -66,10 +69,17 @@ class Twin(BaseComm):
         """Tell the frontend what the true comm said, as an answer to `parent`."""
         self._parent = parent
         data = comm.content.get("data")
+        self.state.heed(data, comm.buffers)
         if comm.kind == "comm_close":
             self.close(data, comm.metadata, comm.buffers)
         else:
             self.send(data, comm.metadata, comm.buffers)
+
+    def answer(self, parent: _Header) -> None:
+        """Tell the frontend the whole state, as an answer to `parent`."""
+        self._parent = parent
+        data, buffers = self.state.told()
+        self.send(data, buffers=buffers)
 
     def publish_msg(
         self,
@@ -165,6 +175,7 @@ class Relay:
         self._client = client
         self._twins: dict[str, Twin] = {}
         self._couriers: dict[str, _Courier] = {}
+        self._control = Control(shell, lambda: bool(self._twins))
 
     def channel(
         self, session: str, answers: _Header | None = None
@@ -188,6 +199,7 @@ class Relay:
         for courier in self._couriers.values():
             courier.put(None)
         self._couriers.clear()
+        self._control.close()
         for twin in self._twins.values():
             twin.close()
         self._twins.clear()
@@ -208,6 +220,7 @@ class Relay:
         twin = Twin(self._kernel, parent, comm)
         twin.home = self._shell.get_parent()
         self._twins[twin.comm_id] = twin
+        self._control.install()
         # These run where the frontend's messages arrive: maybe on a thread that may not wait,
         # and with nowhere to print to.
         twin.on_msg(lambda message: self._hear(session, twin, "comm_msg", message))
@@ -223,6 +236,11 @@ class Relay:
         if kind == "comm_close":
             self._twins.pop(twin.comm_id, None)
         buffers = [bytes(buffer) for buffer in message.get("buffers") or ()]
+        data = message["content"].get("data") or {}
+        if kind == "comm_msg" and data.get("method") == "request_state":
+            twin.answer({"header": message["header"]})
+            return
+        twin.state.heed(data, buffers)
         comm = Comm(kind, message["content"], message.get("metadata") or {}, buffers)
         courier = self._couriers.get(session)
         if courier is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tokenize
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -36,11 +37,13 @@ class Hints:
         # what is printed would get lost.
         shell.events.register("post_run_cell", self._after)
         shell.input_transformer_manager.token_transformers.append(Misplaced)
+        shell.input_transformers_cleanup.append(_with_body)
 
     def close(self) -> None:
         """Leave IPython as it was."""
         self._shell.events.unregister("post_run_cell", self._after)
         self._shell.input_transformer_manager.token_transformers.remove(Misplaced)
+        self._shell.input_transformers_cleanup.remove(_with_body)
 
     def _after(self, result: ExecutionResult) -> None:
         error = result.error_in_exec
@@ -84,6 +87,17 @@ class Misplaced(TokenTransformBase):
     def transform(self, lines: list[str]) -> list[str]:  # noqa: ARG002 - nothing of them is run
         """Put a call in place of the whole cell that ends in `misplaced`."""
         return [f"get_ipython().run_line_magic('rexec', '%%{self.magic}')\n"]
+
+
+_HELP = re.compile(r"%%(\w+)\s+(?:-h|--help)\s*")
+
+
+def _with_body(lines: list[str]) -> list[str]:
+    """Give ``%%rexec --help`` alone a body: IPython refuses a cell magic that has none."""
+    asked = _HELP.fullmatch("".join(lines))
+    if asked and (asked[1] == "rexec" or asked[1] in current().now().aliases):
+        return [f"{lines[0].rstrip()}\n", "pass\n"]
+    return lines
 
 
 def misplaced(magic: str) -> NoReturn:

@@ -170,7 +170,7 @@ class Screen:
             case Display(kind="result"):
                 self.result = happening
             case TextOutput() | Display():
-                if not quick:
+                if not quick or self._status.expected:
                     self._status.aside()
                 self._output(happening)
             case ClearOutput(wait):

@@ -11,6 +11,7 @@ from rexec_jupyter.capture.names import CODE_MAGICS, CellNames, analyse
 from rexec_jupyter.capture.scopes import magic_call
 from rexec_jupyter.core.errors import NestedMagicError
 from rexec_jupyter.magics import tracebacks
+from rexec_jupyter.magics.frames import commented
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -108,9 +109,7 @@ def above(source: str, shell: InteractiveShell) -> list[str]:
     if not code or not cell.rstrip().endswith(code):  # it comes from elsewhere
         return ["# %%rexec"]
     lines = cell.rstrip()[: -len(code)].split("\n")[:-1]
-    # Not as they stand there: an option may hold what nobody else is to know.
-    words = [line.split()[:1] for line in lines]
-    return [f"# {word[0]}" if word else "#" for word in words] or ["# %%rexec"]
+    return [commented(line) for line in lines] or ["# %%rexec"]
 
 
 def aligned(source: str, above: list[str]) -> str:
@@ -122,12 +121,14 @@ def aligned(source: str, above: list[str]) -> str:
         blank = source[: len(source) - len(source.lstrip("\n"))]
         padding = [*above, *blank.splitlines(), f"# {first.split()[0]}"]
         return "\n".join([first, *padding, rest]) if is_code and newline else source
-    if source.lstrip("\n").startswith((" ", "\t")):  # what is indented as a whole stays so
-        return source
-    return "\n".join([*above, source])
+    code = source.lstrip("\n")  # what is indented as a whole stays so
+    indent = code[: len(code) - len(code.lstrip(" \t"))]
+    return "\n".join([*(indent + line for line in above), source])
 
 
 def first_line(source: str) -> str:
     """Return the first line of code, to call the cell by."""
-    lines = (line.strip() for line in source.splitlines())
-    return next((line[:80] for line in lines if line and not line.startswith("#")), "")
+    lines = [line.strip() for line in source.splitlines()]
+    code = [line[:80] for line in lines if line and not line.startswith("#")]
+    # The first of several that is no magic for those below it.
+    return next((line for line in code if not line.startswith("%%")), code[0] if code else "")

@@ -187,7 +187,7 @@ class Run:
             if missing in self.shell.user_ns:
                 note = f"{missing!r} exists here: run the cell again, and it goes along."
         if isinstance(error, KeyboardInterrupt | CancelledError):
-            if self.stops.count:
+            if self.stops.count and status.silent:
                 after = st.duration(status.elapsed)
                 note = f"Stopped after {after} in session {job.session}."
             status.end("stopped")

@@ -24,8 +24,8 @@ Verdict = Literal["interrupt", "detach", "late", "lost"]
 running; withdraw it because it did not begin in time; give up because the backend is away."""
 
 _ENDED = frozenset(("done", "failed", "cancelled", "timed out", "crashed", "lost"))
-_ASKED = "Stopping… press stop again to stop waiting"
-_WITHDRAWING = "Withdrawing… press stop again to stop waiting"
+_ASKED = "stopping… press stop again to stop waiting"
+_WITHDRAWING = "withdrawing… press stop again to stop waiting"
 
 
 class DetachedError(Exception):

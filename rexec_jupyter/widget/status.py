@@ -36,7 +36,8 @@ _HINT = "Stop: ■ button"
 _STYLE = (
     "color: var(--jp-ui-font-color2, #616161); "
     "font-family: var(--jp-ui-font-family, sans-serif); "
-    "font-size: var(--jp-ui-font-size1, 13px); padding: 2px 8px"
+    # As a widget and as HTML it takes the same room, so that nothing jumps at the end.
+    "font-size: var(--jp-ui-font-size1, 13px); line-height: 1.6; padding: 2px 8px; margin: 0"
 )
 
 
@@ -249,6 +250,8 @@ class StatusLine:
         The notebook's stop button reaches the cell.
     notes
         Facts to be told until the end.
+    telling
+        There will be something to say at the end of what goes well.
     """
 
     surface: Surface
@@ -264,6 +267,7 @@ class StatusLine:
     stop: str = ""
     armed: bool = False
     notes: list[str] = field(default_factory=list)
+    telling: bool = False
     _began: float = field(init=False)
     _shown: bool = field(init=False, default=False)
     _next: float = field(init=False)
@@ -277,9 +281,19 @@ class StatusLine:
         """Seconds since the cell began."""
         return self.clock() - self._began
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is no line, whatever happens."""
+        return isinstance(self.surface, Nowhere)
+
+    @property
+    def expected(self) -> bool:
+        """Whether there will surely be a line, unless the code fails."""
+        return self.always or self.telling or bool(self.notes)
+
     def note(self, text: str) -> None:
         """Tell a fact until the end; where there is no line it is printed."""
-        if isinstance(self.surface, Nowhere):
+        if self.silent:
             sys.stderr.write(f"{text}\n")
         else:
             self.notes.append(text)
@@ -320,7 +334,8 @@ class StatusLine:
             In the order to be told. The first of a failure, its kind, comes before the time.
         """
         took = self.elapsed
-        notable = self.always or ending == "detached" or (facts and ending == "done") or self.notes
+        notable = self.always or self.notes or (facts and ending == "done")
+        notable = notable or ending in ("stopped", "detached")
         slow = self.progress and took >= self.progress_after
         if not (self._shown or notable or slow):
             return
@@ -339,12 +354,16 @@ class StatusLine:
     def _running(self) -> Line:
         phase = self.phase + (f" ({self.detail})" if self.detail else "")
         profile = (self.profile,) if self.profile else ()
+        elapsed = clock_time(self.elapsed)
+        counts = (f"out {size(self.received)}",) if self.received else ()
+        if "…" in phase:  # the time does not belong to it
+            elapsed, counts = "", (elapsed, *counts)
         return Line(
             "⟳",
             self.session,
             (*profile, *self.notes, phase),
-            clock_time(self.elapsed),
-            counts=(f"out {size(self.received)}",) if self.received else (),
+            elapsed,
+            counts=counts,
             hint=_HINT if self.armed and self.stop == STOP else "",
             stop=self.stop,
             live=True,
@@ -352,7 +371,9 @@ class StatusLine:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span as people write it: ``0.3 s``, ``42.7 s``, ``03:07``, ``1:02:03``."""
+    """Return a time span as people write it: ``12 ms``, ``42.7 s``, ``03:07``, ``1:02:03``."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 99.95 else clock_time(seconds)
 
 

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 _WIDEST = 60
 _GAP = "  "
-_TEXT = (
-    "color: var(--jp-ui-font-color2, #616161); "
-    "font-size: var(--jp-ui-font-size1, 13px); padding: 2px 8px"
-)
+_MAIN = "color: var(--jp-ui-font-color1, inherit)"
+_ASIDE = "color: var(--jp-ui-font-color2, #616161)"
+_TABLE = f"{_MAIN}; margin-bottom: 4px"
 
 
 class Column(NamedTuple):
@@ -62,7 +61,7 @@ class Table(list[dict[str, Any]]):
         rows: Iterable[Mapping[str, Any]] = (),
         columns: Sequence[Column | str] = (),
         *,
-        empty: str = "nothing there",
+        empty: str = "Nothing there.",
         title: str = "",
         note: str = "",
     ) -> None:
@@ -81,9 +80,9 @@ class Table(list[dict[str, Any]]):
         printer.text(repr(self))
 
     def _repr_html_(self) -> str:
-        parts = [_paragraph(self.title)] if self.title else []
-        parts.append(self._markup() if self else _paragraph(self.empty))
-        parts += [_paragraph(self.note)] if self.note else []
+        parts = [paragraph(self.title)] if self.title else []
+        parts.append(self._markup() if self else paragraph(self.empty))
+        parts += [paragraph(self.note)] if self.note else []
         return "".join(parts)
 
     def json(self) -> str:
@@ -128,7 +127,7 @@ class Table(list[dict[str, Any]]):
             for row in self._cells()
         )
         return (
-            '<table class="rexec-table" style="color: var(--jp-ui-font-color1, inherit)">'
+            f'<table class="rexec-table" style="{_TABLE}">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
@@ -181,11 +180,10 @@ class Facts(dict[str, Any]):
             f'<td style="text-align: left">{html.escape(text)}</td></tr>'
             for name, text in self._texts().items()
         )
-        style = "color: var(--jp-ui-font-color1, inherit)"
-        table = f'<table class="rexec-table" style="{style}"><tbody>{rows}</tbody></table>'
-        parts = [_paragraph(self.title)] if self.title else []
+        table = f'<table class="rexec-table" style="{_TABLE}"><tbody>{rows}</tbody></table>'
+        parts = [paragraph(self.title)] if self.title else []
         parts += [table] if rows else []
-        parts += [_paragraph(self.note)] if self.note else []
+        parts += [paragraph(self.note)] if self.note else []
         return "".join(parts)
 
     def json(self) -> str:
@@ -219,5 +217,8 @@ def _padded(text: str, size: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def _paragraph(text: str) -> str:
-    return f'<div style="{_TEXT}; white-space: pre-wrap">{html.escape(text)}</div>'
+def paragraph(text: str, *, main: bool = False) -> str:
+    """Return text as HTML: the main thing, or what is said above and below it."""
+    colour = _MAIN if main else _ASIDE
+    style = f"{colour}; font-size: var(--jp-ui-font-size1, 13px); padding: 2px 8px"
+    return f'<div style="{style}; white-space: pre-wrap">{html.escape(text)}</div>'

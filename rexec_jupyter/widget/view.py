@@ -52,6 +52,20 @@ def _subshells(kernel: Any) -> list[str] | None:
     return None if thread is None else list(thread.manager.list_subshell())
 
 
+def answer_at_once(control: Any) -> None:
+    """Have what is done to a widget handled while a cell runs, where the kernel can.
+
+    Parameters
+    ----------
+    control
+        An ipywidgets widget that people click or change.
+    """
+    comm = control.comm
+    if hasattr(comm, "_reply_subshell_for"):
+        # ipykernel 7.4 would have the main thread, which waits for the cell, handle it.
+        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no other way
+
+
 def _stay_busy(kernel: Any) -> None:
     """Have JupyterLab show a kernel as busy that waits for a cell.
 
@@ -129,17 +143,14 @@ class _Widgets:
     def __init__(self, on_stop: Callable[[], Any]) -> None:
         import ipywidgets  # noqa: PLC0415 - starts slowly, and quick cells do without
 
-        self._line = ipywidgets.HTML()
+        self._line = ipywidgets.HTML(layout=ipywidgets.Layout(margin="0"))
         self._button = ipywidgets.Button(
             icon="stop",
             tooltip="Stop the remote code, as the notebook's stop button does",
-            layout=ipywidgets.Layout(width="auto", height="24px", display="none"),
+            layout=ipywidgets.Layout(width="auto", height="24px", margin="0 2px", display="none"),
         )
         self._button.on_click(lambda _: on_stop())
-        comm = self._button.comm
-        if hasattr(comm, "_reply_subshell_for"):
-            # ipykernel 7.4 would have the main thread, which waits for the cell, handle it.
-            comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no other way
+        answer_at_once(self._button)
         self._box = ipywidgets.HBox(
             [self._line, self._button], layout=ipywidgets.Layout(align_items="center")
         )

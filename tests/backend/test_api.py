@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import rexec_jupyter as rexec
@@ -599,6 +600,59 @@ def test_a_cancelled_coroutine_ends_the_call(gate):
 def test_only_functions_can_be_decorated():
     with pytest.raises(TypeError, match="not for int"):
         rexec.remote(1)
+    with pytest.raises(TypeError, match="@classmethod above @remote"):
+        rexec.remote(classmethod(len))
+
+
+def test_arguments_may_have_any_name():
+    @rexec.remote
+    def named(function, self, args, timeout):
+        return function, self, args, timeout
+
+    assert named(function=1, self=2, args=3, timeout=4) == (1, 2, 3, 4)
+    assert named.submit(1, self=2, args=3, timeout=4).result(PATIENCE) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"timeout": -1.0},
+        {"timeout": float("nan")},
+        {"max_recv": -1},
+        {"value_limit": -1},
+        {"outputs": ["x"] * 1001},
+    ],
+)
+def test_what_the_server_could_not_read_is_refused_here(client, spec):
+    with pytest.raises(ValueError, match=next(iter(spec))):
+        client.session().submit_cell("1", **spec)
+
+
+@pytest.mark.parametrize("option", ["timeout", "wait_start"])
+@pytest.mark.parametrize("code", ["1", abs])
+def test_a_negative_duration_is_refused(option, code):
+    with pytest.raises(ValueError, match="not negative"):
+        rexec.run(code, **{option: -1})
+
+
+def test_a_session_is_named_with_text():
+    with pytest.raises(TypeError, match="is text, not int"):
+        rexec.remote(session=3)(abs)(1)
+
+
+def test_half_a_character_in_a_label_breaks_nothing(client):
+    job = client.session().submit_cell("1", label="half \ud800")
+    assert job.result(PATIENCE).outputs == {}
+    assert client.find_job(job.id).label == "half ?"
+
+
+def test_thousands_of_arrays_go_there_and_back(client):
+    arrays = [np.full(200, number) for number in range(11_000)]
+    total, back = client.submit(lambda arrays: (sum(a[0] for a in arrays), arrays), arrays).result(
+        PATIENCE
+    )
+    assert total == sum(range(11_000))
+    assert (back[-1] == arrays[-1]).all()
 
 
 def test_map_prints_to_the_stream_that_was_meant(client, capsys):

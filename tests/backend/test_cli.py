@@ -241,7 +241,7 @@ def test_down_says_what_would_be_lost_and_needs_force(fresh):
         client.session("work").run_cell("x = 1")
     result = rexec("down")
     assert result.returncode == 2
-    assert "1 variable of session 'work': x" in result.stderr
+    assert "session work: 1 variable (x)" in result.stderr
     assert "rexec down -f" in result.stderr
     assert rexec("down", "-f").returncode == 0
     fresh.leave()
@@ -259,7 +259,7 @@ def test_a_session_is_started_listed_restarted_and_stopped(embedded, client):
     assert "cli-one" in rexec("sessions").stdout
     refused = rexec("restart", "cli-one")
     assert refused.returncode == 2
-    assert "1 variable of session 'cli-one': x" in refused.stderr
+    assert "session cli-one: 1 variable (x)" in refused.stderr
     assert told("restart", "cli-one", "-f")["incarnation"] != row["incarnation"]
     with pytest.raises(NameError):
         client.session("cli-one").run_cell("x")
@@ -271,7 +271,7 @@ def test_a_session_that_is_busy_is_not_stopped_without_force(embedded, client):
     until(lambda: job.state == "running", "the cell")
     result = rexec("stop", "cli-busy")
     assert result.returncode == 2
-    assert f"the cell that runs in session 'cli-busy' (job {job.id[:8]})" in result.stderr
+    assert f"session cli-busy: the running job {job.id[:8]}" in result.stderr
     assert rexec("stop", "cli-busy", "-f").returncode == 0
     until(lambda: job.ended, "the end of the cell")
 
@@ -526,3 +526,40 @@ def test_output_that_nobody_reads_on_is_no_error(embedded, script):
     command.stdout.close()
     _, stderr = command.communicate(timeout=60)
     assert "Traceback" not in stderr
+
+
+def test_a_script_whose_output_nobody_reads_on_is_ended(embedded, client, script):
+    path = script("while True: print('much of it')")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--fresh", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with process:
+        assert process.stdout.readline() == b"much of it\n"
+        process.stdout.close()
+        assert process.wait(60) == 1
+    (job,) = [job for job in client.jobs() if job.label == path.name][:1]
+    assert job.state == "cancelled"
+
+
+def test_a_module_beside_the_script_is_not_there_and_that_is_said(embedded, script):
+    path = script("import beside_it.inner")
+    plain = rexec("run", path)
+    assert plain.returncode == 1
+    assert "rexec:" not in plain.stderr
+    (path.parent / "beside_it.py").touch()
+    told = rexec("run", path)
+    assert "No module named 'beside_it'" in told.stderr
+    assert "beside_it is beside the script here" in told.stderr
+
+
+def test_a_module_in_the_working_directory_is_found(fresh, script):
+    path = script("import beside_it; print(beside_it.X)")
+    (path.parent / "beside_it.py").write_text("X = 5")
+    assert rexec("up", "--detach", "--directory", path.parent).returncode == 0
+    assert rexec("run", path).stdout == "5\n"
+
+
+def test_a_script_that_asks_for_input_is_shown_its_own_frames_alone(embedded, script):
+    told = rexec("run", script("def ask():\n    return input('? ')\nask()"))
+    assert told.stderr.count("File ") == 2
+    assert "cannot ask for input" in told.stderr

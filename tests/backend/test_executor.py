@@ -2,10 +2,13 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import operator
 import os
 import threading
 import time
+import tracemalloc
+import weakref
 
 import pytest
 
@@ -258,3 +261,31 @@ def test_no_thread_stays_when_all_is_done(client):
         return all(thread.name != "rexec-executor" for thread in threading.enumerate()) or None
 
     until(gone, "the executor's thread to end")
+
+
+def test_nothing_stays_in_memory_once_it_is_no_longer_needed(executor):
+    gc.disable()
+    try:
+        task = executor.submit(pow, 2, 2)
+        assert task.result(PATIENCE) == 4
+        kept = [weakref.ref(task), weakref.ref(task.job)]
+        del task
+        until(lambda: not any(each() for each in kept) or None, "the call to be forgotten")
+    finally:
+        gc.enable()
+
+
+def test_large_calls_that_wait_for_their_turn_take_no_room(client, gate):
+    data = bytes(20_000_000)
+    with rexec.Executor(client, max_workers=1) as executor:
+        first = executor.submit(wait_for, gate)
+        tracemalloc.start()
+        try:
+            lengths = [executor.submit(len, data) for _ in range(5)]
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gate.touch()
+        assert held < 1_000_000
+        assert first.result(PATIENCE) == "went through"
+        assert [future.result(PATIENCE) for future in lengths] == [len(data)] * 5

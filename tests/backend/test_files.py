@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,59 @@ def test_many_threads_transfer_at_once(session, here, there):
         thread.join(PATIENCE)
     assert names(there) == names(here)
     assert all((there / path.name).read_bytes() == path.read_bytes() for path in sources)
+
+
+def test_it_is_told_what_a_transfer_waits_for(session, here, there):
+    source = filled(here / "data", 10)
+    gate = here / "gate"
+    told = []
+
+    def on_wait(reason):
+        told.append(reason)
+        gate.touch()
+
+    busy = [session.client.submit(wait_for, gate) for _ in range(2)]
+    session.put(source, str(there), on_wait=on_wait)
+    assert told == ["no worker is free"]
+    assert [job.result(PATIENCE) for job in busy] == ["went through"] * 2
+    assert session.get(f"{there}/data", here / "back", on_wait=told.append) == here / "back"
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.01)
+    return "went through"
+
+
+def test_a_transfer_that_is_given_up_before_its_turn_leaves_nothing(session, here, there):
+    source = filled(here / "data", 10)
+    gate = here / "gate"
+
+    def give_up(_):
+        raise KeyboardInterrupt
+
+    busy = [session.client.submit(wait_for, gate) for _ in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        session.put(source, str(there), on_wait=give_up)
+    gate.touch()
+    assert [job.result(PATIENCE) for job in busy] == ["went through"] * 2
+    assert [session.client.submit(abs, -1).result(PATIENCE) for _ in range(4)] == [1] * 4
+    assert names(there) == []
+
+
+def test_what_a_killed_transfer_left_is_removed_a_day_later(session, here, there):
+    source = filled(here / "data", 10)
+    abandoned, recent = (f".rexec-{digit * 32}.part" for digit in "ab")
+    for place in (here, there):
+        filled(place / recent, 1)
+        filled(place / abandoned, 1)
+        os.utime(place / abandoned, (0, time.time() - 25 * 3600))
+        filled(place / ".rexec-mine.part", 1)
+        os.utime(place / ".rexec-mine.part", (0, 0))
+    session.put(source, str(there))
+    assert names(there) == [recent, ".rexec-mine.part", "data"]
+    session.get(f"{there}/data", here / "back")
+    assert names(here) == [recent, ".rexec-mine.part", "back", "data"]
 
 
 # ------------------------------------------------------------------------------ faults

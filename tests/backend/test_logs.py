@@ -226,7 +226,7 @@ def test_several_can_wait_for_the_same_log(client, gate):
         assert [text_of(each.result(PATIENCE)) for each in readings] == ["hello\n"] * 5
 
 
-def test_a_reading_ends_with_its_client():
+def test_a_reading_ends_with_its_client(client):
     with rexec.connect("local") as other:
         job = other.submit(time.sleep, 3600)
         until(lambda: job.state == "running", "the start")
@@ -242,9 +242,9 @@ def test_a_reading_ends_with_its_client():
 
         thread = threading.Thread(target=read)
         thread.start()
-        job.cancel()
         other.close()
         thread.join(PATIENCE)
+    client.cancel(job.id)
     assert len(failures) == 1
 
 

@@ -124,10 +124,9 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_by_its_label(client, sess
         client.find_job("nothing")
     with pytest.raises(rexec.RexecError, match="knows no job ''"):
         client.find_job("")
-    for _ in range(2):
-        session.run_cell("2", label="twins")
-    with pytest.raises(rexec.RexecError, match="'twins' is not one job"):
-        client.find_job("twins")
+    twins = [session.submit_cell("2", label="twins") for _ in range(2)]
+    assert [twin.result(PATIENCE).outputs for twin in twins] == [{}, {}]
+    assert client.find_job("twins").job == twins[1].id
 
 
 @pytest.mark.parametrize("method", ["interrupt", "cancel"])

@@ -9,10 +9,17 @@ from tests.notebook.kernel import running_kernel
 
 
 @pytest.fixture(scope="package")
-def environment():
-    """The environment of kernels whose backend is private to these tests."""
-    with private_backend():
-        yield dict(os.environ)
+def backend():
+    """An embedded backend that is private to these tests."""
+    with private_backend() as backend:
+        yield backend
+
+
+@pytest.fixture(scope="package")
+def environment(backend):
+    """The environment of kernels that use it."""
+    del backend
+    return dict(os.environ)
 
 
 @pytest.fixture(scope="package")

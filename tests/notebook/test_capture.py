@@ -542,3 +542,12 @@ def test_a_large_table_of_text_that_did_not_change_is_not_even_pickled(monkeypat
     notebook.ledger.wipe()
     assert notebook.ledger.prints == {}
     assert notebook.sent("t") == {"t"}
+
+
+def test_what_was_sent_under_another_name_is_not_replaced_by_a_variable_of_that_name():
+    notebook = Notebook("here = 5; there = 'unrelated'")
+    assert notebook.sent("there", forced={"there": "here"}) == {"there"}
+    assert notebook.sent("there") == set()
+    assert notebook.sent("there", forced={"there": "there"}) == {"there"}
+    notebook.here("there = 'changed'")
+    assert notebook.sent("there") == {"there"}

@@ -310,6 +310,7 @@ def test_defaults_are_set_where_ipython_users_look(kernel):
         assert "'soon' is no duration" in wrong.error + wrong.stderr
     finally:
         kernel.run("%config RexecMagics.session = None")
+        kernel.run("%config RexecMagics.timeout = None")  # IPython keeps what was refused
     assert kernel.run("%%rexec\n'set_there' in globals()").text == "False"
 
 

@@ -172,6 +172,15 @@ def test_the_status_line_does_not_tear_output_apart(kernel):
     assert cell.kinds.count("display_data") == 1
 
 
+def test_what_is_said_of_a_quick_cell_stands_above_its_output_too(kernel):
+    kernel.run("%%rexec\npass")
+    kernel.run("goes_along = [1]")
+    cell = kernel.run("%%rexec\nprint(goes_along)")
+    assert cell.kinds == ["display_data", "stdout", "update_display_data"]
+    assert "sent goes_along" in cell.status[-1]
+    assert kernel.run("%%rexec\nprint(goes_along)").kinds == ["stdout"]
+
+
 # ---------------------------------------------------------------- one line
 
 
@@ -300,10 +309,19 @@ def test_stop_interrupts_the_remote_code_and_keeps_its_variables(kernel):
     kernel.interrupt()
     cell.wait()
     assert cell.error.startswith("KeyboardInterrupt")
-    assert "Stopped after" in cell.traceback
+    assert "Stopped after" not in cell.traceback  # the status line says it
     assert "time.sleep(600)" in cell.traceback
     assert cell.status[-1].startswith("■ default · stopped")
     assert kernel.run("%%rexec\nsteps").text == "7"
+
+
+def test_where_there_is_no_status_line_the_traceback_says_what_was_stopped(kernel):
+    cell = kernel.start("%%rexec -q\nimport time\nprint('on', flush=True)\ntime.sleep(600)")
+    cell.wait_for("on")
+    kernel.interrupt()
+    cell.wait()
+    assert "s in session default." in cell.traceback
+    assert cell.status == []
 
 
 def test_code_that_handles_being_stopped_ends_as_it_wants(kernel):

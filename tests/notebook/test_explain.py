@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from rexec_jupyter.core.versions import PYTHON
 from tests.notebook.kernel import running_kernel
 
 
@@ -32,7 +33,7 @@ def test_what_would_be_sent_is_told_with_type_size_and_reason(kernel):
     assert "kB" in lines["arr"]
     assert lines["arr"].endswith("read by the cell")
     assert lines["named"].endswith("-i")
-    assert "there, " in lines["Python"]
+    assert lines["Python"] == f"{PYTHON} on both sides"
     assert "<table" in cell.result["text/html"]
 
 
@@ -59,7 +60,7 @@ def test_what_cannot_be_sent_is_told_and_is_no_error(kernel):
 
 
 def test_what_speaks_for_itself_is_short(kernel):
-    assert "nothing would be sent" in kernel.run("%%rexec --explain --fresh\n1").text
+    assert "Nothing would be sent." in kernel.run("%%rexec --explain --fresh\n1").text
 
 
 def test_packages_are_compared_and_sessions_found(kernel):

@@ -88,3 +88,10 @@ def test_shift_tab_on_the_first_line_shows_the_options(kernel):
         assert "--session NAME" in shown
         assert "  pull " in shown
     assert "--session NAME" in text_of(inspect(kernel, "%%rx\nx", 4))
+
+
+@pytest.mark.parametrize("code", ["%%rexec --help", "%%rx -h\n\n", "%%rexec -h\n1"])
+def test_help_is_shown_with_or_without_a_body(kernel, code):
+    cell = kernel.run(code)
+    assert "--if-busy" in cell.stdout
+    assert cell.stderr == ""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.notebook.kernel import running_kernel
+from tests.notebook.kernel import SECONDS, running_kernel
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,37 @@ def test_the_panel_is_a_widget_that_reads_as_text_too(fresh):
     assert "embedded backend" in cell.text
     assert "application/vnd.jupyter.widget-view+json" in cell.result
     assert "<table" in cell.result["text/html"]
+
+
+def comm_of(kernel, model):
+    """Return the id of the newest widget of a kind."""
+    opened = [
+        content["comm_id"]
+        for kind, content in kernel.comms
+        if kind == "comm_open" and content["data"]["state"].get("_model_name") == model
+    ]
+    return opened[-1]
+
+
+def test_the_panels_button_ends_a_job_while_its_cell_waits_for_it(fresh):
+    session = fresh.client.session
+    message = session.msg("create_subshell_request")
+    fresh.client.control_channel.send(message)
+    subshell = fresh.client.get_control_msg(timeout=SECONDS)["content"]["subshell_id"]
+    fresh.run("%rexec panel")
+    button, choice = comm_of(fresh, "ButtonModel"), comm_of(fresh, "DropdownModel")
+    cell = fresh.start("%%rexec -n held\nimport time\nwhile True: time.sleep(0.02)")
+
+    def listed():
+        return any(
+            "held" in str(content["data"].get("state", {}).get("_options_labels"))
+            for kind, content in fresh.comms
+            if content["comm_id"] == choice and kind == "comm_msg"
+        )
+
+    fresh.read_until(listed, SECONDS, cell)
+    data = {"method": "custom", "content": {"event": "click"}}
+    click = session.msg("comm_msg", {"comm_id": button, "data": data})
+    click["header"]["subshell_id"] = subshell  # as JupyterLab sends it
+    fresh.client.shell_channel.send(click)
+    assert "stopped" in cell.wait().error or "Cancelled" in cell.error

@@ -110,7 +110,7 @@ def test_a_session_is_emptied_while_it_is_busy_only_if_forced(data):
     assert "the running job" in cell.stderr
     assert "held" in cell.stderr
     assert "no variables any more" in data.run("%rexec reset emptied -f").text
-    assert data.run("%rexec who emptied").text == "session emptied has no variables"
+    assert data.run("%rexec who emptied").text == "Session emptied has no variables."
 
 
 def test_files_go_there_and_back(data, there, tmp_path):
@@ -138,3 +138,32 @@ def test_a_file_that_does_not_exist_is_told_without_our_frames(data, tmp_path):
         cell = data.run(f"%rexec {line}")
         assert cell.error.startswith("FileNotFoundError"), line
         assert "rexec_jupyter" not in cell.traceback
+
+
+def test_who_is_a_line_of_names_and_still_a_table(data):
+    data.run("%%rexec -s many\nfirst = second = third = 1")
+    cell = data.run("%rexec who many")
+    assert cell.text == "first  second  third"
+    assert "first  second  third" in cell.result["text/html"]
+    assert "<table" not in cell.result["text/html"]
+    assert data.value("names = %rexec who many\nnames[1]['name']") == "'second'"
+    data.run("%%rexec -s many\nfor i in range(60): globals()[f'number_{i}'] = i")
+    lines = data.run("%rexec who many").text.splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) < 80
+
+
+def test_what_cannot_be_pushed_names_no_option_that_push_lacks(data):
+    cell = data.run("import threading\nlock = threading.Lock()\n%rexec push lock")
+    assert "create it in the session; or leave it out" in cell.error
+    assert "-x" not in cell.error
+    data.run("large = bytearray(150_000_000)")
+    cell = data.run("%rexec push large")
+    assert "%rexec config max_send 150MB" in cell.error
+    data.run("del large, lock")
+
+
+def test_what_was_put_into_the_working_directory_can_be_imported(data, tmp_path):
+    (tmp_path / "put_module.py").write_text("X = 7")
+    data.run(f"%rexec put {tmp_path / 'put_module.py'}")
+    assert data.run("%rx __import__('put_module').X").text == "7"

@@ -235,7 +235,7 @@ def test_every_job_is_cancelled_at_once(kernel):
     kernel.run("%rexec cancel --all")
     states = {jobs(kernel)[f"many-{number}"]["state"] for number in range(3)}
     assert states == {"cancelled"}
-    assert kernel.run("%rexec cancel --all").text == "no jobs run or wait"
+    assert kernel.run("%rexec cancel --all").text == "No jobs run or wait."
 
 
 def test_a_log_is_shown_whole_or_its_end(kernel):
@@ -272,3 +272,16 @@ def test_code_is_put_into_the_next_cell_and_not_run(kernel):
     (payload,) = request["content"]["payload"]
     assert payload["source"] == "set_next_input"
     assert payload["text"].splitlines() == ["%%rexec -s jobs", "print('again')", "again = 1"]
+
+
+def test_the_newest_of_several_jobs_with_one_label_is_meant(kernel):
+    for text in ("older", "newer"):
+        kernel.run(f"%%rexec -s jobs -n again\nprint({text!r})")
+    assert kernel.run("%rexec logs again").text == "newer"
+
+
+def test_a_log_reads_as_html_and_one_without_text_says_so(kernel):
+    kernel.run("%%rexec -s jobs -n markup\nprint('<b>bold</b>')")
+    assert "&lt;b&gt;bold" in kernel.run("%rexec logs markup").result["text/html"]
+    kernel.run("%%rexec -s jobs -n silent\npass")
+    assert kernel.run("%rexec logs silent").text.endswith("is done and showed nothing.")

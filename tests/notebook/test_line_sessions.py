@@ -89,7 +89,7 @@ def test_variables_are_not_lost_unasked(kernel, verb):
     assert f"%rexec {verb} {name} -f" in cell.stderr
     assert kernel.run(f"%%rexec -s {name}\nprecious").text == "1"
     assert not kernel.run(f"%rexec {verb} {name} -f").stderr
-    assert kernel.run(f"%rexec who {name}").text == f"session {name} has no variables"
+    assert kernel.run(f"%rexec who {name}").text == f"Session {name} has no variables."
     assert "NameError" in kernel.run(f"%%rexec -s {name}\nprecious").error
 
 

@@ -37,6 +37,19 @@ def test_the_state_lists_sessions_and_what_runs(kernel):
     assert "var(--jp-" in told.result["text/html"]
 
 
+def test_the_state_says_whether_anything_runs(kernel, tmp_path):
+    gate = tmp_path / "gate"
+    loop = f"import os\nwhile not os.path.exists({str(gate)!r}): pass"
+    kernel.run(f"%%rexec -s told --bg -j told_job -n looping\n{loop}")
+    told = kernel.run("%rexec")
+    gate.touch()
+    assert "looping" in told.text
+    assert "Nothing runs now" not in told.text
+    kernel.run("told_job.result()")
+    assert "looping" not in kernel.run("%rexec").text
+    assert "Nothing runs now" in kernel.value("s = %rexec\ns.jobs.empty")
+
+
 def test_the_state_is_an_object_too(kernel):
     kernel.run("%%rexec -s told\npass")
     assert kernel.value("s = %rexec\n'told' in [row['session'] for row in s.sessions]") == "True"
@@ -77,6 +90,12 @@ def test_the_overview_has_every_subcommand(kernel):
     assert all(f"  {name} " in text for name in COMMANDS)
     assert all(command.summary in text for command in COMMANDS.values())
     assert "--timeout" in kernel.run("%rexec help cell").text
+
+
+def test_help_on_the_cell_magic_is_its_options(kernel):
+    for topic in ("cell", "%%rexec", "rx"):
+        assert "--if-busy" in kernel.run(f"%rexec help {topic}").text
+    assert "SUBCOMMAND" in kernel.run("%rexec help %rexec").text
 
 
 def test_a_mistyped_subcommand_or_option_gets_the_nearest_one(kernel):

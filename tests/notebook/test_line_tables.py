@@ -93,6 +93,11 @@ def test_open_jobs_come_first_and_are_never_left_out():
     assert len(job_table(infos, limit=1, all=True)) == 4
 
 
+def test_where_only_open_jobs_are_listed_it_is_said_that_none_is_open():
+    assert str(job_table([job(1)], limit=0)).splitlines()[0] == "No open jobs."
+    assert str(job_table([])) == "No jobs."
+
+
 def test_a_moment_of_another_day_has_its_date():
     assert clock("2020-02-03T04:05:06+00:00").startswith("2020-02-0")
 
@@ -112,6 +117,18 @@ def test_a_quick_transfer_shows_nothing_and_a_slow_one_a_bar():
     facts = transfer.report("done", target="x")
     assert repr(facts) == "done (100 MB, 4.0 s, 25 MB/s)."
     assert facts["nbytes"] == 100_000_000
+
+
+def test_a_transfer_tells_what_it_waits_for():
+    now = [0.0]
+    surface = Shown()
+    with Transfer(surface, "put", "a.bin", lambda: now[0]) as transfer:
+        now[0] = 1.0
+        transfer.waits("no worker is free")
+        now[0] = 2.0
+        transfer.moved(50_000_000, 100_000_000)
+    assert surface.lines[0].endswith("░ · 1.0 s · waiting: no worker is free")
+    assert "waiting" not in surface.lines[1]
 
 
 def test_an_empty_file_is_whole_at_once():

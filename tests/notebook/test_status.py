@@ -77,7 +77,7 @@ def test_a_slow_cell_shows_its_time_once_a_second(status, page, clock):
 
 def test_a_quick_cell_that_sent_something_says_so(status, page):
     status.end("done", ["sent 2 names (34 kB)"])
-    assert page.settled == "✓ default · 0.0 s · sent 2 names (34 kB)"
+    assert page.settled == "✓ default · 0 ms · sent 2 names (34 kB)"
 
 
 def test_a_slow_failure_names_the_error(status, page, clock):
@@ -123,8 +123,9 @@ def test_the_line_tells_profile_output_and_how_to_stop(page, clock):
     told = "⟳ default · gpu-small · running 00:42 · out 3.1 kB · Stop: ■ button"
     assert page.lines == [told]
     status.stop = STOP_WAITING
-    status.enter("Stopping… press stop again to stop waiting", at_once=True)
-    assert page.lines[-1].endswith("Stopping… press stop again to stop waiting 00:42 · out 3.1 kB")
+    status.enter("stopping… press stop again to stop waiting", at_once=True)
+    told = "stopping… press stop again to stop waiting · 00:42 · out 3.1 kB"
+    assert page.lines[-1].endswith(told)
 
 
 def test_when_the_line_appears_can_be_chosen(page, clock):
@@ -182,7 +183,7 @@ def test_a_line_of_text_has_no_html():
 
 def test_times_and_sizes_are_written_as_people_do():
     assert [duration(s) for s in (0.04, 42.71, 99.96, 3723)] == [
-        "0.0 s",
+        "40 ms",
         "42.7 s",
         "01:39",
         "1:02:03",

@@ -1,6 +1,8 @@
 """The stop button, timeouts and slow starts, with real code in a real session."""
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -49,11 +51,18 @@ def test_a_cell_that_is_stopped_in_the_queue_never_runs_and_disturbs_nobody(kern
 
 
 def test_a_cell_that_is_stopped_while_its_session_starts_never_runs_and_the_session_comes_up(
-    kernel,
+    kernel, backend
 ):
-    cell = kernel.start("%%rexec -s rising --progress-after 0\nran = True")
-    cell.wait_for_status("starting")
-    kernel.interrupt()
+    kernel.run("%rx 1")  # the backend is up, this session is not
+    manager = backend.pid("exec")
+    os.kill(manager, signal.SIGSTOP)  # or it could be too quick for the stop button
+    try:
+        cell = kernel.start("%%rexec -s rising --progress-after 0\nran = True")
+        cell.wait_for_status("starting")
+        kernel.interrupt()
+        cell.wait_for_status("withdrawing")
+    finally:
+        os.kill(manager, signal.SIGCONT)
     cell.wait()
     assert stopped(cell)
     assert kernel.run("%%rexec -s rising\n'ran' in globals()").text == "False"

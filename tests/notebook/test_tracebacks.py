@@ -62,3 +62,53 @@ def test_a_function_that_was_sent_is_shown_with_its_source(shell):
 def test_a_function_that_is_not_known_here_stays_without(shell):
     linecache.clearcache()
     assert localised(SENT, shell, "s", [], 9) == SENT
+
+
+COMMENTED = [
+    "Cell In[3], line 4",
+    "      1 # %%time",
+    "\x1b[32m      2\x1b[39m \x1b[3m# %%rexec\x1b[39m",
+    "      3 #",
+    "----> 4 f()",
+    "",
+]
+
+
+def test_lines_above_the_code_are_shown_as_they_stand_in_the_cell(shell):
+    shell.run_cell("# %%time 1\n# not the same", store_history=True)
+    shell.history_manager.input_hist_raw[1] = "%%time -n\n%%rexec -t 5\n\nf()"
+    shown = [ANSI.sub("", line) for line in localised(COMMENTED, shell, "s", [], 1)]
+    assert shown[1:5] == ["      1 %%time -n", "      2 %%rexec -t 5", "      3 ", "----> 4 f()"]
+
+
+def test_lines_that_are_no_longer_those_of_the_cell_stay_as_they_were_sent(shell):
+    shell.run_cell("1\n2\n3", store_history=True)
+    shown = [ANSI.sub("", line) for line in localised(COMMENTED, shell, "s", [], 1)]
+    assert shown[1:4] == ["      1 # %%time", "      2 # %%rexec", "      3 #"]
+    assert localised(COMMENTED, shell, "s", [], 17)[1] == COMMENTED[1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("%%rexec -t 5\n1 / 0", 2),
+        ("%%time\n%%rexec -t 5\nx = 1\n1 / 0", 4),
+        ("%%rexec -t 5\n%%time\nx = 1\n1 / 0", 4),
+        ("\n\n%%rexec  -t 5\n\n1 / 0", 5),
+        ("%%rexec -t 5\n    x = 1\n    1 / 0", 3),
+    ],
+)
+def test_an_error_is_shown_in_the_lines_of_the_notebook(kernel, cell, line):
+    ran = kernel.run(cell)
+    assert f"Cell In[{ran.number}] (rexec:default), line {line}\n" in ran.traceback
+    assert f"----> {line} 1 / 0" in ran.traceback
+    assert "# %%" not in ran.traceback
+    assert "run_cell_magic" not in ran.traceback
+    for number, text in list(enumerate(cell.splitlines(), 1))[max(line - 3, 0) : line - 1]:
+        assert f"{number} {text.strip()}" in ran.traceback
+
+
+def test_a_secret_of_the_options_line_is_not_shown(kernel):
+    ran = kernel.run("%%rexec --env API_KEY=hunter2\n1 / 0")
+    assert "1 %%rexec --env API_KEY=•••" in ran.traceback
+    assert "hunter2" not in ran.traceback

@@ -166,3 +166,48 @@ def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environme
         opened = {c["comm_id"] for kind, c in kernel.comms if kind == "comm_open"}
         closed = {c["comm_id"] for kind, c in kernel.comms if kind == "comm_close"}
         assert opened == closed != set()
+
+
+def ask(kernel, comms, comm_id):
+    """Return what a widget answers when asked for its state, as by a page that was reloaded."""
+    data = {"method": "request_state"}
+    message = kernel.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+    comms.clear()
+    kernel.client.shell_channel.send(message)
+    cell = kernel.start("0")
+    kernel.read_until(lambda: comms, SECONDS, cell)
+    return comms[0][1]["data"]
+
+
+def test_a_widget_tells_its_state_even_when_its_session_has_ended(kernel, comms):
+    cell = kernel.run(
+        "%%rexec -s short -q\nimport ipywidgets\nimage = ipywidgets.Image(value=b'a')\n"
+        "image.width = '7'\nimage.value = b'bc'\ndisplay(image)"
+    )
+    (comm_id,) = (display[VIEW]["model_id"] for display in cell.displays)
+    kernel.run("%rexec stop short -f")
+    told = ask(kernel, comms, comm_id)
+    assert told["method"] == "update"
+    assert told["state"]["_model_name"] == "ImageModel"
+    assert told["state"]["width"] == "7"
+    assert told["buffer_paths"] == [["value"]]
+    assert "value" not in told["state"]
+
+
+def test_what_was_moved_here_is_told_to_a_page_that_was_reloaded(kernel, slider, comms):
+    say(kernel, slider[0], {"value": 40})
+    wait_for(kernel, comms, slider[1], value=80)
+    assert ask(kernel, comms, slider[0])["state"]["value"] == 40
+    assert ask(kernel, comms, slider[1])["state"]["value"] == 80
+
+
+@pytest.mark.parametrize("before", ["0", "import ipywidgets"])
+def test_a_page_is_sent_to_each_widget_for_its_state(kernel, slider, comms, before):
+    kernel.run(before)
+    opened = {"comm_id": f"control-{before}", "target_name": "jupyter.widget.control", "data": {}}
+    comms.clear()
+    kernel.client.shell_channel.send(kernel.client.session.msg("comm_open", opened))
+    cell = kernel.start("0")
+    kernel.read_until(lambda: comms, SECONDS, cell)
+    assert comms[0][0] == "comm_close"
+    assert comms[0][1]["comm_id"] == opened["comm_id"]

@@ -56,7 +56,7 @@ def test_stop_before_the_code_began_withdraws_it(wait, state):
     wait.hear(*state)
     assert wait.press() == "interrupt"
     assert wait.vigil.phase == "withdrawing"
-    assert "Withdrawing" in wait.told
+    assert "withdrawing" in wait.told
     assert wait.after(1) is None
     wait.hear("cancelled")
     assert wait.after(60) is None
@@ -66,7 +66,7 @@ def test_stop_before_the_code_began_withdraws_it(wait, state):
 def test_stop_while_the_code_runs_interrupts_it_once_and_waits_for_what_comes(wait):
     wait.hear("running")
     assert wait.press() == "interrupt"
-    assert wait.told == "Stopping… press stop again to stop waiting"
+    assert wait.told == "stopping… press stop again to stop waiting"
     assert wait.after(4.9) is None
     wait.hear("failed")
     assert wait.after(60) is None

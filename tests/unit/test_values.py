@@ -180,3 +180,14 @@ def test_an_output_that_cannot_be_sent_is_an_error():
 def test_a_call_and_the_result_of_a_cell_start_differently():
     assert bytes(values.dump(1)[0])[:1] == pickle.PROTO
     assert bytes(values.dump_cell_result({})[0])[:1] != pickle.PROTO
+
+
+def test_small_buffers_and_those_of_thousands_stay_in_the_pickle():
+    small, large = np.zeros(10), np.ones(1000)
+    assert len(values.dump(small)) == 1
+    assert len(values.dump([large] * 2)) == 2  # it is one array
+    parts = values.dump([np.full(1000, number) for number in range(500)])
+    assert 1 < len(parts) < 100
+    assert [array[0] for array in values.load(over_the_wire(parts))] == list(range(500))
+    with pytest.raises(values.OversizeError):
+        values.dump([np.full(1000, number) for number in range(500)], limit=3_900_000)

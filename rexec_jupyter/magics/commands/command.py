@@ -159,7 +159,7 @@ def count(text: str) -> int:
         If it is none.
     """
     if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is no number from 0 on")
     return int(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from rexec_jupyter.magics.commands.command import Command, arg, names
 from rexec_jupyter.magics.commands.progress import Transfer, speed
 from rexec_jupyter.magics.grammar import typed
 from rexec_jupyter.widget.status import duration, size
-from rexec_jupyter.widget.table import Column, Facts, Table
+from rexec_jupyter.widget.table import Column, Facts, Table, paragraph
 
 if TYPE_CHECKING:
     from rexec_jupyter.magics.commands.desk import Desk
+
+_WIDTH = 79
 
 
 def _push(desk: Desk, given: argparse.Namespace) -> Facts:
@@ -62,9 +65,16 @@ class Names(Table):
     def __init__(self, table: Table) -> None:
         super().__init__(table, table.columns, empty=table.empty, note=table.note)
 
+    def _line(self) -> str:
+        return "  ".join(row["name"] for row in self) or self.empty
+
     def __repr__(self) -> str:
-        line = "  ".join(row["name"] for row in self) if self else self.empty
+        line = textwrap.fill(self._line(), _WIDTH, break_long_words=False, break_on_hyphens=False)
         return "\n".join(filter(None, (line, self.note)))
+
+    def _repr_html_(self) -> str:
+        names = paragraph(self._line(), main=True)
+        return names + (paragraph(self.note) if self.note else "")
 
 
 def _whos(desk: Desk, given: argparse.Namespace) -> Table:
@@ -72,7 +82,7 @@ def _whos(desk: Desk, given: argparse.Namespace) -> Table:
     listing, note = desk.listing(name)
     table = reports.names(listing, name)
     if not listing and note:
-        table.empty = f"session {name} is busy, and what it had before is not known here"
+        table.empty = f"Session {name} is busy, and what it had before is not known here."
     else:
         table.note = note
     return table
@@ -112,7 +122,7 @@ def _reset(desk: Desk, given: argparse.Namespace) -> Facts:
 def _put(desk: Desk, given: argparse.Namespace) -> Facts:
     with Transfer(desk.surface(), "put", given.src) as transfer:
         target = desk.session(given.session).put(
-            given.src, given.dst or None, progress=transfer.moved
+            given.src, given.dst or None, progress=transfer.moved, on_wait=transfer.waits
         )
     return transfer.report(f"{given.src} is {target} there now", source=given.src, target=target)
 
@@ -120,7 +130,7 @@ def _put(desk: Desk, given: argparse.Namespace) -> Facts:
 def _get(desk: Desk, given: argparse.Namespace) -> Facts:
     with Transfer(desk.surface(), "get", given.src) as transfer:
         target = desk.session(given.session).get(
-            given.src, given.dst or None, progress=transfer.moved
+            given.src, given.dst or None, progress=transfer.moved, on_wait=transfer.waits
         )
     return transfer.report(
         f"{given.src} is {target} here now", source=given.src, target=str(target)

@@ -13,8 +13,10 @@ from IPython.core.error import UsageError
 from rexec_jupyter.capture.choice import Notebook, Wish, choose
 from rexec_jupyter.capture.ledger import Ledger
 from rexec_jupyter.capture.names import CellNames
+from rexec_jupyter.capture.refusals import as_setting
 from rexec_jupyter.core.ambient import present_client
 from rexec_jupyter.core.job import Job
+from rexec_jupyter.core.losses import of_session
 from rexec_jupyter.core.settings import Settings, current
 from rexec_jupyter.magics import options, tracebacks
 from rexec_jupyter.magics.background import CellJob
@@ -147,25 +149,8 @@ class Desk:
         """Return what would be lost with a session, in words; "" if nothing would."""
         if info is None:
             return ""
-        told = []
-        if info.running:
-            told.append(f"the running {self._described(info.running)}")
-        if info.queued:
-            told.append("1 cell that waits" if info.queued == 1 else f"{info.queued} waiting cells")
         listing, _ = self.listing(name, info)
-        held = [held for held, about in listing.items() if about.type != "module"]
-        if held:
-            told.append(_enumerated(held))
-        elif info.state == "busy" and not listing:
-            told.append("whatever variables it has")
-        return " and ".join(told)
-
-    def _described(self, job: str) -> str:
-        for info in self.client().jobs():
-            if info.job == job:
-                label = f" ({info.label})" if info.label else ""
-                return f"job {job[:8]}{label}"
-        return f"job {job[:8]}" if job else "cell"
+        return " and ".join(of_session(self.client(), info, listing))
 
     def show_cell(self, name: str, source: str, label: str) -> Any:
         """Run a cell in a session, show what it shows, and return its value."""
@@ -206,13 +191,13 @@ class Desk:
         ledger = self.runner.ledgers.setdefault(name, Ledger())
         notebook = Notebook(self.shell.user_ns, self.shell.user_ns_hidden)
         limit = self.settings.now().max_send
-        wish = Wish(forced=wanted, mode="none", max_send=limit)
+        wish = Wish(forced=wanted, mode="none", max_send=limit, spell=as_setting)
         try:
             capture = choose(CellNames(), notebook, ledger, wish)
         except NameError as error:
             raise UsageError(f"%rexec push: {error}") from None
         self._run_plain(name, f"push {', '.join(wanted)}", names=capture.pickled)
-        ledger.pushed(capture.digests)
+        ledger.pushed(capture)
         return sum(item.nbytes for item in capture.items.values())
 
     def pull(self, name: str, wanted: Sequence[str]) -> tuple[dict[str, Any], int]:
@@ -274,9 +259,3 @@ class Desk:
         while not (answer := ready()) and time.monotonic() < deadline:
             time.sleep(pause)
         return answer
-
-
-def _enumerated(names: list[str], most: int = 6) -> str:
-    shown = ", ".join(names[:most])
-    count = "1 variable" if len(names) == 1 else f"{len(names)} variables"
-    return f"{count} ({shown}{', …' if len(names) > most else ''})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import shlex
 from concurrent.futures import CancelledError
@@ -144,7 +145,7 @@ def _cancel(desk: Desk, given: argparse.Namespace) -> Table:
     return Table(
         rows,
         [Column("id", "job", lambda job: str(job)[:8]), "name", "state", Column("told", "")],
-        empty="no jobs run or wait",
+        empty="No jobs run or wait.",
     )
 
 
@@ -158,22 +159,31 @@ class Text:
     ----------
     text
         The text.
+    empty
+        What to show if there is none.
     about
         What it is the text of.
     """
 
-    def __init__(self, text: str, **about: object) -> None:
+    def __init__(self, text: str, *, empty: str = "", **about: object) -> None:
         self.text = text
+        self._empty = empty
         self._about = about
 
     def __repr__(self) -> str:
-        return self.text.rstrip("\n")
+        return self.text.rstrip("\n") or self._empty
 
     def __str__(self) -> str:
         return self.text
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - IPython's protocol
         printer.text(repr(self))
+
+    def _repr_html_(self) -> str | None:
+        if "\x1b" in self.text:
+            return None  # notebooks show colours in text
+        style = "white-space: pre-wrap; margin: 0; max-height: 40em; overflow: auto"
+        return f'<pre style="{style}">{html.escape(repr(self))}</pre>'
 
     def json(self) -> str:
         """Return it as JSON text."""
@@ -190,7 +200,8 @@ def _logs(desk: Desk, given: argparse.Namespace) -> Shown | None:
     if given.job and not desk.bound(given.job) and desk.is_session(given.job):
         if not given.follow:
             text = client.session(given.job).logs(tail=given.tail)
-            return Text(text, session=given.job)
+            empty = f"Cells of session {given.job} showed nothing."
+            return Text(text, empty=empty, session=given.job)
         info = _running_in(client.jobs(), given.job)
     else:
         info = desk.job(given.job)
@@ -206,7 +217,9 @@ def _logs(desk: Desk, given: argparse.Namespace) -> Shown | None:
             f"\n… more than {size(limit)}, this is its beginning; "
             f"%rexec logs {info.job[:8]} --tail 100 shows its end"
         )
-    return Text(text, job=info.job, state=info.state)
+    yet = " yet" if info.state in reports.OPEN else ""
+    empty = f"Job {info.job[:8]} is {info.state} and showed nothing{yet}."
+    return Text(text, empty=empty, job=info.job, state=info.state)
 
 
 def _running_in(jobs: list[JobInfo], session: str) -> JobInfo:

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from rexec_jupyter import reports
 from rexec_jupyter.core.errors import RexecError
+from rexec_jupyter.widget.view import answer_at_once
 
 if TYPE_CHECKING:
     from rexec_jupyter.magics.commands.desk import Desk
@@ -77,6 +78,8 @@ class _View:
         self._choice = widgets.Dropdown(description="Job", disabled=True)
         self._cancel = widgets.Button(description="Cancel job", icon="stop", disabled=True)
         self._cancel.on_click(self._pressed)
+        for control in (self._choice, self._cancel):
+            answer_at_once(control)
         self.box = widgets.VBox([self._html, widgets.HBox([self._choice, self._cancel])])
         self._over = threading.Event()
         self._show(panel.look())
@@ -96,9 +99,12 @@ class _View:
         still = {row["id"]: row["session"] for row in told.jobs if row["state"] in reports.OPEN}
         if still != self._jobs:
             self._jobs = still
+            chosen = self._choice.value
             self._choice.options = [
                 (f"{row['id'][:8]} {row['name']}", row["id"]) for row in told.jobs
             ]
+            # A list that changes must not have another job chosen than the one that is seen.
+            self._choice.value = chosen if chosen in still else next(iter(still), None)
             self._choice.disabled = self._cancel.disabled = not still
 
     def _pressed(self, _button: object) -> None:

@@ -27,7 +27,7 @@ class Bar(Line):
     @property
     def share(self) -> float:
         """How much is done, 0 to 1."""
-        return min(self.done / self.total, 1.0) if self.total else 1.0
+        return min(self.done / self.total, 1.0) if self.total else float(self.sign == "✓")
 
     def text(self) -> str:
         """Return the line as plain text."""
@@ -76,6 +76,7 @@ class Transfer:
         self._shown = False
         self._seconds = 0.0
         self._done = self._total = 0
+        self._moves, self._waits = False, ""
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +90,7 @@ class Transfer:
         self._seconds = self._clock() - self._began
         if not self._shown:
             return
+        self._waits = ""
         if kind is None:
             self._surface.settle(self._line("✓", "var(--jp-success-color1, #388e3c)"))
         else:
@@ -99,6 +101,15 @@ class Transfer:
     def moved(self, done: int, total: int) -> None:
         """Take note of the bytes done, and of all bytes."""
         self._done, self._total = done, total
+        self._moves, self._waits = True, ""
+        self._update()
+
+    def waits(self, reason: str) -> None:
+        """Tell what it waits for."""
+        self._waits = reason
+        self._update()
+
+    def _update(self) -> None:
         now = self._clock()
         if now >= self._due:
             self._due = now + _BEAT
@@ -117,9 +128,10 @@ class Transfer:
         )
 
     def _line(self, sign: str, colour: str = "inherit") -> Bar:
-        amount = f"{size(self._done)} of {size(self._total)}"
+        amount = f"{size(self._done)} of {size(self._total)}" if self._moves else ""
+        waits = f"waiting: {self._waits}" if self._waits else ""
         pace = speed(self._done, self._seconds).removeprefix(", ")
-        facts = tuple(filter(None, (amount, duration(self._seconds), pace)))
+        facts = tuple(filter(None, (amount, duration(self._seconds), waits or pace)))
         return Bar(sign, self._title, facts, colour=colour, done=self._done, total=self._total)
 
 

@@ -17,6 +17,7 @@ from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.logins import Logins
 from rexec_jupyter.core.protocol import VERSIONS
 from rexec_jupyter.core.settings import nearest
+from rexec_jupyter.core.versions import PYTHON, minor
 from rexec_jupyter.magics.commands.auth import normal_or_empty
 from rexec_jupyter.magics.commands.command import Command, Shown, arg
 from rexec_jupyter.widget.table import Column, Facts, Table
@@ -46,16 +47,14 @@ class Status:
         self.headline = headline
         self.sessions = Table() if sessions is None else sessions
         self.jobs = Table() if jobs is None else jobs
-
-    def _tables(self) -> list[Table]:
-        return [table for table in (self.sessions, self.jobs) if table]
+        self._tables = [table for table in (sessions, jobs) if table is not None]
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.headline, *map(repr, self._tables())])
+        return "\n\n".join([self.headline, *map(repr, self._tables)])
 
     def _repr_html_(self) -> str:
         head = f'<div style="{_HEAD}">{html.escape(self.headline)}</div>'
-        return head + "".join(table._repr_html_() for table in self._tables())
+        return head + "".join(table._repr_html_() for table in self._tables)
 
     def json(self) -> str:
         """Return it as JSON text."""
@@ -83,17 +82,22 @@ def status(desk: Desk) -> Status:
     if now.state != "connected":
         return Status(headline)
     try:
-        sessions = reports.sessions(client, active=desk.active, timeout=_QUICK)
+        every = reports.sessions(client, active=desk.active, timeout=_QUICK)
+        sessions = _without_stopped(every)
         still = [info for info in client.jobs(timeout=_QUICK) if info.state in reports.OPEN]
     except RexecError:
         return Status(headline)  # it tells the state of the connection
-    return Status(headline, sessions, reports.job_table(still))
+    jobs = reports.job_table(still)
+    jobs.empty = "Nothing runs now. %rexec jobs lists what ran."
+    return Status(headline, sessions, jobs)
 
 
 def _sessions(desk: Desk, given: argparse.Namespace) -> Table:
     table = reports.sessions(desk.client(), active=desk.active)
-    if given.all:
-        return table
+    return table if given.all else _without_stopped(table)
+
+
+def _without_stopped(table: Table) -> Table:
     gone = [row for row in table if row["state"] == "stopped" and not row["active"]]
     for row in gone:
         table.remove(row)
@@ -208,7 +212,8 @@ class Help:
 
 
 def _help(_desk: Desk, given: argparse.Namespace) -> Shown:
-    topic = given.topic.lstrip("%").lower()
+    asked = given.topic.lower()
+    topic = "cell" if asked == "%%rexec" else asked.lstrip("%")
     if not topic or topic in ("rexec", "line"):
         return Help.overview()
     if topic in ("cell", "options", "rx"):
@@ -233,7 +238,8 @@ def _version(desk: Desk, _given: argparse.Namespace) -> Facts:
         "server_python": there[0] if there else None,
     }
     shown = {"rexec": __version__, "Python here": platform.python_version()}
-    shown |= {"Python there": there[0]} if there else {}
+    if there:  # of which only that is told
+        shown = {"rexec": __version__, "Python here": PYTHON, "Python there": minor(there[0])}
     shown["protocol"] = "–".join(map(str, sorted(set(VERSIONS))))
     return Facts(facts, shown=shown)
 

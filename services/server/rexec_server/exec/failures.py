@@ -70,7 +70,7 @@ def unsent(
 
 
 def rendered(error: BaseException) -> list[str]:
-    """Return the traceback as Python prints it, from the first frame of the user's on."""
+    """Return the traceback as Python prints it, with the user's frames alone."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
@@ -140,6 +140,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
 def _lines(error: BaseException, trace: TracebackType | None) -> list[str]:
     try:
         whole = traceback.TracebackException(type(error), error, trace, compact=True)
+        while len(whole.stack) > 1 and whole.stack[-1].filename.startswith(_OURS[0]):
+            whole.stack.pop()  # as where `input` is refused
         return "".join(whole.format()).splitlines()
     except Exception:  # noqa: BLE001 - attributes of somebody's class may raise anything
         return [f"{type(error).__name__}: {_text_of(error)}"]

@@ -312,6 +312,7 @@ def main() -> None:
     config.HistoryManager.enabled = False
     application = Application.instance(config=config)
     application.initialize(arguments)
+    sys.path.insert(0, "")  # as in any notebook: what lies in the working directory is found
     Kernel.channel.post(Ready(), wait=False)
     application.start()
 

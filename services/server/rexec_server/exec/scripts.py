@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import linecache
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any
+
+from rexec_server.exec.failures import rendered
 
 _MISSING = object()
 _LINES = "_rexec_script_traceback"
@@ -104,9 +104,6 @@ def lines_of(error: BaseException) -> list[str]:
 
 def _keep_lines(error: BaseException) -> None:
     """Keep the traceback as Python shows it for a script: from its first line on."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    lines = "".join(traceback.format_exception(type(error), error, trace)).splitlines()
+    lines = rendered(error)
     with suppress(AttributeError):  # an exception without attributes is shown as in a cell
         setattr(error, _LINES, lines)
