@@ -17,27 +17,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from rexec_jupyter.core import protocol as p
 
-KINDS = (
-    "stdout",
-    "stderr",
-    "display",
-    "update",
-    "result",
-    "clear",
-    "note",
-    "comm",
-    "payload",
-    "names",
-    "source",
-    "end",
-)
-"""Never reordered: a record holds the position."""
+KINDS = ("source", "end", *get_args(p.Stream))
+"""Never reordered, only added to: a record holds the position."""
 
 MORE = 0x80
 """Added to the kind of a record whose content goes on in the next one."""

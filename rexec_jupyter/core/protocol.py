@@ -91,7 +91,7 @@ Stream = Literal[
     "payload",
     "names",
 ]
-"""Kinds of output, see `Output`."""
+"""Kinds of output, see `Output`. Logs on disk know them by their place: never reordered."""
 Label = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(max_length=4000)]
 Count = Annotated[int, Meta(ge=0)]

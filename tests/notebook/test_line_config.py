@@ -96,16 +96,22 @@ def test_the_panels_button_ends_a_job_while_its_cell_waits_for_it(fresh):
     button, choice = comm_of(fresh, "ButtonModel"), comm_of(fresh, "DropdownModel")
     cell = fresh.start("%%rexec -n held\nimport time\nwhile True: time.sleep(0.02)")
 
-    def listed():
-        return any(
-            "held" in str(content["data"].get("state", {}).get("_options_labels"))
+    def labels():
+        told = [
+            content["data"]["state"].get("_options_labels", ())
             for kind, content in fresh.comms
-            if content["comm_id"] == choice and kind == "comm_msg"
-        )
+            if (content["comm_id"], kind) == (choice, "comm_msg")
+        ]
+        return next(filter(None, reversed(told)), ())
 
-    fresh.read_until(listed, SECONDS, cell)
-    data = {"method": "custom", "content": {"event": "click"}}
-    click = session.msg("comm_msg", {"comm_id": button, "data": data})
-    click["header"]["subshell_id"] = subshell  # as JupyterLab sends it
-    fresh.client.shell_channel.send(click)
+    def send(comm, data):
+        message = session.msg("comm_msg", {"comm_id": comm, "data": data})
+        message["header"]["subshell_id"] = subshell  # as JupyterLab sends it
+        fresh.client.shell_channel.send(message)
+
+    fresh.read_until(lambda: "held" in str(labels()), SECONDS, cell)
+    # Jobs of other tests may be open too.
+    (index,) = [index for index, label in enumerate(labels()) if label.endswith(" held")]
+    send(choice, {"method": "update", "state": {"index": index}, "buffer_paths": []})
+    send(button, {"method": "custom", "content": {"event": "click"}})
     assert "stopped" in cell.wait().error or "Cancelled" in cell.error

@@ -30,9 +30,9 @@ def run(terminal, code):
 
 def test_cells_lines_and_errors(terminal):
     run(terminal, "%load_ext rexec_jupyter")
-    run(terminal, "x = 20")
-    assert "Out[3]: 21" in run(terminal, "%rx x + 1")
-    told = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'print(\"hi\")\\nx + 2')")
+    run(terminal, "typed = 20")
+    assert "Out[3]: 21" in run(terminal, "%rx typed + 1")
+    told = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'print(\"hi\")\\ntyped + 2')")
     assert "hi" in told
     assert "Out[4]: 22" in told
     failed = run(terminal, "%rx 1 / 0")
