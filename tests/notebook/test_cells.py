@@ -359,6 +359,7 @@ def test_code_that_does_not_react_to_being_stopped_is_left_running(kernel):
     assert "ignored" in cell.stdout
     assert cell.error.startswith("KeyboardInterrupt: cell still running remotely as job")
     assert "detached" in cell.status[-1]
+    assert kernel.run("%rexec stop deaf -f").error == ""
 
 
 # ---------------------------------------------------------------- not waiting

@@ -62,11 +62,11 @@ def test_variables_of_the_environment_are_set_for_good(kernel):
 
 def test_cells_run_in_the_session_that_is_used(kernel):
     kernel.run("%rexec use 'my own'")
-    kernel.run("%%rexec\nonly_there = 1")
-    assert kernel.value("%rx only_there") == "1"
+    kernel.run("%%rexec\nin_my_own_session = 1")
+    assert kernel.value("%rx in_my_own_session") == "1"
     assert sessions(kernel)["my own"]["active"]
     kernel.run("%rexec use default")
-    assert "NameError" in kernel.run("%rx only_there").error
+    assert "NameError" in kernel.run("%rx in_my_own_session").error
     assert "NAME" in kernel.run("%rexec use").stderr
 
 
