@@ -15,7 +15,7 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test lint browser bench format clean
+.PHONY: help setup lab quickstart test lint browser postgresql bench format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -28,7 +28,7 @@ lab: $(READY)  ## open JupyterLab with the demo notebook (LAB_ARGS='--no-browser
 quickstart: $(READY)  ## run the demo notebook from end to end, without a browser
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
 
-test: lint browser  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
+test: lint browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(READY)  ## check style, formatting and types
@@ -55,6 +55,20 @@ browser: $(READY)
 	    echo "The browser tests need Chromium: install it (on Debian: apt-get install chromium)," >&2; \
 	    echo "or name its executable: make test CHROMIUM=/path/to/chromium" >&2; \
 	    exit 1; \
+	  fi; \
+	fi
+
+# For the tests of the catalog. Debian's package would also make and start a server of its own.
+postgresql: $(READY)
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    mkdir -p /etc/postgresql-common; \
+	    test -e /etc/postgresql-common/createcluster.conf || \
+	      echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
+	    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql; \
+	  else \
+	    echo "PostgreSQL is not installed: the tests against it are skipped" \
+	      "(on Debian: apt-get install postgresql)." >&2; \
 	  fi; \
 	fi
 
