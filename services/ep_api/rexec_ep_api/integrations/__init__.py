@@ -1,0 +1,1 @@
+"""What stands behind an endpoint if its operator configured it, and how it is asked."""
