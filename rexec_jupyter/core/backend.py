@@ -70,6 +70,7 @@ class Backend(Protocol):
     def job_secret(self) -> bytes:
         """Return the user's secret of 32 bytes, from which the keys of jobs derive.
 
-        Called after `locate`; does not block. It is the same for every process of the user,
-        so that one can read the results of jobs that another submitted.
+        Called after `locate`, and after `ticket`, which may bring another; does not block. It
+        is the same for every process of the user, so that one can read the results of jobs
+        that another submitted.
         """

@@ -79,6 +79,8 @@ class Connection:
         self._keys = new_keypair()
         self._ticket: tuple[str, float] | None = None
         self._denials = 0
+        # There is a connection, but no ticket to show on it.
+        self._ungreeted = False
         self._wire: Wire | None = None
         self._backlog: deque[list[p.Buffer]] = deque()
         self._gone = asyncio.Event()
@@ -113,6 +115,8 @@ class Connection:
     def _open(self, address: Address) -> None:
         if self._wire is not None:
             if self._wire.address == address:
+                if self._ungreeted:
+                    self._start(self._greet())
                 return
             self._wire.close()
             self._on_disconnected()
@@ -152,9 +156,12 @@ class Connection:
             if renew or self._ticket is None or self._ticket[1] < now():
                 token, seconds = await self._backend.ticket(self._keys.public.decode())
                 self._ticket = (token, now() + seconds / 2)
+                self.job_secret = self._backend.job_secret()
         except RexecError as error:
+            self._ungreeted = wire is self._wire and not self._exchange.live
             self._trouble(error.message, error)
             return
+        self._ungreeted = False
         if wire is self._wire:
             greet = self._exchange.renew if self._exchange.live else self._exchange.connected
             greet(now(), self._ticket[0])
@@ -163,6 +170,7 @@ class Connection:
     # -------------------------------------------------------------------- what it is told
 
     def _on_disconnected(self) -> None:
+        self._ungreeted = False
         self._backlog.clear()
         self._exchange.disconnected(asyncio.get_running_loop().time())
         self._flush()

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from rexec_jupyter.core.defaults import SETTINGS
 from rexec_jupyter.core.errors import RexecError
-from rexec_jupyter.core.logins import Logins
+from rexec_jupyter.core.logins import VARIABLE, LoginError, Logins, normal
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.core.startup import INSIDE
 
@@ -42,6 +42,7 @@ _NO_SPACE, _LITTLE_SPACE = 100 << 20, 1 << 30
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only looked at
 _OTHER_VARIABLES = (
     INSIDE,
+    VARIABLE,
     "REXEC_CONFIG_DIR",
     "REXEC_RUNTIME_DIR",
     "REXEC_LOCAL_LINGER",
@@ -97,7 +98,8 @@ def examine(client: Client | None = None, *, limit: float = LIMIT) -> list[Findi
     list of Finding
         By subject. No secret is in them.
     """
-    # Only here: the core knows nothing of the embedded backend otherwise.
+    # Only here: the core knows nothing of any backend otherwise.
+    from rexec_jupyter.endpoint.checkup import configured  # noqa: PLC0415
     from rexec_jupyter.local.checkup import embedded  # noqa: PLC0415
 
     checks: dict[str, Check] = {
@@ -107,6 +109,7 @@ def examine(client: Client | None = None, *, limit: float = LIMIT) -> list[Findi
         "widgets": widgets,
         "settings": settings,
         "login": login,
+        "endpoint": configured,
         "proxies": proxies,
         "clock": clock,
         "open files": open_files,
@@ -272,8 +275,20 @@ def _address(url: str) -> Iterator[Finding]:
     if parts.username or parts.password or parts.query:
         hint = "Remove that part; `%rexec login` keeps a token safely."
         yield Finding("address", "warn", f"REXEC_URL ({shown}) may hold a secret", hint)
-    text = f"{shown} is configured, and this version connects to the embedded server only"
-    yield Finding("address", "fail", text, "Unset REXEC_URL, or set it to local.")
+    try:
+        where = normal(url)
+    except LoginError as error:
+        text = f"REXEC_URL ({shown}) cannot be used: {error}"
+        yield Finding("address", "fail", text, "Correct it, or set it to local.")
+        return
+    yield Finding("address", "ok", f"the endpoint {where} is used")
+    try:
+        known = Logins().login(where, url) is not None
+    except RexecError:
+        return  # `login` tells
+    if not known:
+        hint = f"Log in: `%rexec login --url {where}`."
+        yield Finding("address", "fail", f"there is no token for {where}", hint)
 
 
 def login() -> Iterator[Finding]:

@@ -81,7 +81,8 @@ class NotConfiguredError(RexecError):
     When
     ----
     At the first use of rexec in a process, if ``REXEC_URL``, an argument of
-    `rexec_jupyter.connect` or a setting names something that does not exist.
+    `rexec_jupyter.connect` or a setting names something that does not exist or cannot be used,
+    or an endpoint that has no remote execution.
 
     What to do
     ----------
@@ -91,8 +92,8 @@ class NotConfiguredError(RexecError):
 
     code = "R01"
     example = (
-        "This version of rexec connects to its embedded backend only, not to 'https://a.org'.",
-        'Use connect("local"), and unset REXEC_URL if it is set.',
+        "The endpoint https://a.org has no remote execution: Not Found.",
+        "Use another endpoint, or ask whoever runs this one to configure it.",
     )
 
 
@@ -111,8 +112,8 @@ class AuthenticationError(RexecError):
 
     code = "R02"
     example = (
-        "The broker does not accept this client: the ticket has expired.",
-        "Connect again.",
+        "https://a.org does not accept the token: it has expired.",
+        "Get a new one, and log in with `%rexec login --url https://a.org`.",
     )
 
 
@@ -122,7 +123,8 @@ class NoSessionError(RexecError):
     When
     ----
     A cell or command names a session that was never started, where ``auto_start`` is off or
-    the command needs one that runs.
+    the command needs one that runs. Or nothing runs at an endpoint, and ``connect`` may not
+    start it.
 
     What to do
     ----------

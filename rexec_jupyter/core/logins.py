@@ -15,6 +15,8 @@ from rexec_jupyter.core.errors import AuthenticationError
 from rexec_jupyter.core.settings import folder
 from rexec_jupyter.core.trust import write_private
 
+VARIABLE = "REXEC_TOKEN"
+"""Environment variable with the token for the endpoint of ``REXEC_URL``."""
 _LONGEST = 16 * 1024
 
 
@@ -89,6 +91,23 @@ class Logins:
         wanted = normal(url) if url else ""
         return next((login for login in every if not wanted or login.url == wanted), None)
 
+    def login(self, url: str, configured: str) -> Login | None:
+        """Return what is to be used at an address: from ``REXEC_TOKEN`` or a login.
+
+        Parameters
+        ----------
+        url
+            The address.
+        configured
+            The address in the settings. What the environment has is for the address that the
+            environment has too, or else for this one: another is not shown it.
+        """
+        told = self._environment.get(VARIABLE)
+        whose = self._environment.get("REXEC_URL") or configured
+        if told and (not whose or _same(url, whose)):
+            return Login(normal(url), told)
+        return self.find(url)
+
     def add(self, url: str, token: str) -> Login:
         """Keep a token in place of the one of this address; else as `all`.
 
@@ -97,7 +116,7 @@ class Logins:
         LoginError
             If address or token cannot be used.
         """
-        login = Login(normal(url), _checked(token))
+        login = Login(normal(url), checked(token))
         self._write([login, *(other for other in self.all() if other.url != login.url)])
         return login
 
@@ -145,7 +164,21 @@ def normal(url: str) -> str:
     return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def _checked(token: str) -> str:
+def _same(url: str, other: str) -> bool:
+    try:
+        return normal(url) == normal(other)
+    except LoginError:
+        return False
+
+
+def checked(token: str) -> str:
+    """Return a token as it is sent.
+
+    Raises
+    ------
+    LoginError
+        If it can be none.
+    """
     token = token.strip()
     if not token:
         raise LoginError("the token is empty")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import StdinNotImplementedError, UsageError
 
-from rexec_jupyter.core.logins import LoginError, Logins, normal
+from rexec_jupyter.core.logins import LoginError, Logins, checked, normal
 from rexec_jupyter.magics.commands.command import Command, arg
 from rexec_jupyter.widget.table import Facts
 
@@ -17,26 +17,36 @@ if TYPE_CHECKING:
     from rexec_jupyter.magics.commands.desk import Desk
 
 _LOCAL = ("", "local")
+_CANNOT_RUN = ("viewer", "none")
 
 
 def _login(desk: Desk, given: argparse.Namespace) -> Facts:
+    from rexec_jupyter.endpoint.verification import verify  # noqa: PLC0415 - seldom used, and heavy
+
     if given.words:  # it may be the token: not told again
         raise UsageError(
             "%rexec login: nothing may follow but --url and --from-file; the token is asked for"
         )
     url = _url(given.url or desk.settings.now().url)
     token = _from_file(given.from_file) if given.from_file else _asked(url)
-    logins = Logins()
     try:
-        login = logins.add(url, token)
+        token = checked(token)
     except LoginError as error:
         raise UsageError(f"%rexec login: {error}") from None
+    user = verify(url, token)
+    logins = Logins()
+    login = logins.add(url, token)
+    name = user.get("username") or user.get("sub") or ""
+    role = user.get("effective_role", "")
+    who = f" as {name}" if name else ""
     used = normal_or_empty(desk.settings.now().url) == login.url
-    how = "" if used else f"To connect to it: %rexec config url {login.url} --save"
+    notes = [] if used else [f"To connect to it: %rexec config url {login.url} --save"]
+    if role in _CANNOT_RUN:
+        notes.append(f"To run code there takes the role writer; yours is {role}.")
     return Facts(
-        {"url": login.url, "path": str(logins.path)},
-        title=f"Logged in at {login.url}. The token is kept in {logins.path}, for you alone.",
-        note=how,
+        {"url": login.url, "path": str(logins.path), "user": name, "role": role},
+        title=f"Logged in at {login.url}{who}. The token is kept in {logins.path}, for you alone.",
+        note=" ".join(notes),
         shown={},
     )
 
@@ -89,7 +99,7 @@ COMMANDS = (
     Command(
         "login",
         "auth",
-        "keep a token for a backend; it is asked for and never shown",
+        "keep a token for an endpoint; it is asked for, tried and never shown",
         _login,
         (
             arg("--url", default="", metavar="URL", help="the backend (default: the setting url)"),

@@ -39,26 +39,43 @@ class Status:
         The backend, or that there is none yet.
     sessions, jobs
         What there is; None if nobody was asked.
+    pages
+        Addresses of the endpoint on this computer, by what is there.
     """
 
     def __init__(
-        self, headline: str, sessions: Table | None = None, jobs: Table | None = None
+        self,
+        headline: str,
+        sessions: Table | None = None,
+        jobs: Table | None = None,
+        pages: dict[str, str] | None = None,
     ) -> None:
         self.headline = headline
+        self.pages = pages or {}
         self.sessions = Table() if sessions is None else sessions
         self.jobs = Table() if jobs is None else jobs
         self._tables = [table for table in (sessions, jobs) if table is not None]
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.headline, *map(repr, self._tables)])
+        pages = " · ".join(f"{name} {url}" for name, url in self.pages.items())
+        head = "\n".join(filter(None, (self.headline, pages)))
+        return "\n\n".join([head, *map(repr, self._tables)])
 
     def _repr_html_(self) -> str:
-        head = f'<div style="{_HEAD}">{html.escape(self.headline)}</div>'
+        links = (
+            f'{html.escape(name)} <a href="{html.escape(url)}" target="_blank" rel="noopener">'
+            f"{html.escape(url)}</a>"
+            for name, url in self.pages.items()
+        )
+        pages = f"<br>{' · '.join(links)}" if self.pages else ""
+        head = f'<div style="{_HEAD}">{html.escape(self.headline)}{pages}</div>'
         return head + "".join(table._repr_html_() for table in self._tables)
 
     def json(self) -> str:
         """Return it as JSON text."""
-        told = {"backend": self.headline, "sessions": self.sessions, "jobs": self.jobs}
+        told: dict[str, object] = {"backend": self.headline}
+        told |= {"sessions": self.sessions, "jobs": self.jobs}
+        told |= {"pages": self.pages} if self.pages else {}
         return json.dumps(told, ensure_ascii=False, indent=2)
 
 
@@ -89,7 +106,18 @@ def status(desk: Desk) -> Status:
         return Status(headline)  # it tells the state of the connection
     jobs = reports.job_table(still)
     jobs.empty = "Nothing runs now. %rexec jobs lists what ran."
-    return Status(headline, sessions, jobs)
+    return Status(headline, sessions, jobs, _pages(now.backend))
+
+
+def _pages(backend: str) -> dict[str, str]:
+    """Return the addresses of the embedded backend's endpoint, if that is the backend."""
+    from rexec_jupyter.local.backend import LocalBackend  # noqa: PLC0415 - not every user has one
+    from rexec_jupyter.local.lease import local_status  # noqa: PLC0415 - as above
+
+    if backend != LocalBackend.description:
+        return {}
+    api = local_status(_QUICK).get("api")
+    return {"catalog": api["url"], "its API": api["docs"]} if api else {}
 
 
 def _sessions(desk: Desk, given: argparse.Namespace) -> Table:
@@ -125,7 +153,7 @@ def _profiles(desk: Desk, _given: argparse.Namespace) -> Table:
 def _whoami(desk: Desk, _given: argparse.Namespace) -> Facts:
     url = desk.settings.now().url
     where = normal_or_empty(url)
-    login = Logins().find(where) if where else None
+    login = Logins().login(where, url) if where else None
     client = desk.connected()
     user = getpass.getuser()
     backend = where or "embedded backend"
