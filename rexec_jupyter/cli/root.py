@@ -28,7 +28,7 @@ class _Entry(NamedTuple):
 _COMMANDS = {
     "up": _Entry("server", "Start the rexec server of this computer."),
     "down": _Entry("server", "End the rexec server of this computer."),
-    "status": _Entry("server", "Tell what runs; starts nothing."),
+    "status": _Entry("server", "Tell what runs on this computer; starts nothing."),
     "doctor": _Entry("server", "Check everything that rexec needs, and say what to do."),
     "run": _Entry("run", "Run a Python script remotely."),
     "sessions": _Entry("sessions", "List the sessions."),

@@ -28,6 +28,9 @@ _NOT_RUNNING = "No rexec server runs on this computer."
 
 Status = dict[str, Any]
 
+_API = ("url", "docs", "state", "token_file", "data", "pid", "starts", "error")
+"""What is told of the endpoint."""
+
 
 # ---------------------------------------------------------------------------------- up
 
@@ -60,6 +63,7 @@ async def _up(backend: LocalBackend, *, detach: bool) -> int:
         await backend.locate()
         status = await backend.status()
         ours = status["age"] <= time.monotonic() - began
+        await backend.open_endpoint()
         if detach:
             await backend.keep()
             status["kept"] = True
@@ -82,7 +86,7 @@ def _tell_ready(status: Status, how: str) -> None:
     if settings["memory"]:
         limits += f", {settings['memory'] / 1e9:.1f} GB for all remote code"
     text = f"rexec server {how}: {status['endpoint']} for {status['user']}, {limits}"
-    answer({"state": how} | _facts(status), text)
+    answer({"state": how} | _facts(status), "\n".join([text, *_endpoint(status)]))
 
 
 async def _watch(backend: LocalBackend, status: Status) -> int:
@@ -124,7 +128,21 @@ def _line(status: Status) -> str:
         for name, part in status["parts"].items()
         if part["starts"] > 1
     ]
+    api = status["api"]
+    facts += ["the endpoint does not start"] if api["state"] == "failing" else []
+    facts += [f"endpoint was started again, {api['starts'] - 1} x"] if api["starts"] > 1 else []
     return " · ".join(facts)
+
+
+def _endpoint(status: Status) -> list[str]:
+    """Tell where the endpoint is, and what is wrong with it if something is."""
+    api = status["api"]
+    if api["state"] == "failing":
+        return [f"endpoint: {line}" for line in (api["error"], *api["log"])]
+    return [
+        f"endpoint: {api['url']} · its API to try out: {api['docs']}",
+        f"          the token that it takes is in {api['token_file']}",
+    ]
 
 
 def _use(status: Status) -> str:
@@ -173,7 +191,7 @@ async def _down(*, force: bool) -> int:
 
 
 def _losses() -> list[str]:
-    with connected(start=False, timeout=_PATIENCE) as client:
+    with connected("local", timeout=_PATIENCE) as client:
         lost = of_sessions(client, client.sessions())
         calls = [job for job in client.jobs() if job.kind == "call" and job.state in reports.OPEN]
     if calls:
@@ -193,7 +211,7 @@ async def _stop(backend: LocalBackend, *, force: bool) -> str:
 @click.command
 @json_option
 def status() -> int:
-    """Tell what runs; starts nothing.
+    """Tell what runs on this computer; starts nothing.
 
     The exit code is 0 if a server runs and is ready, else 3.
     """
@@ -210,9 +228,9 @@ async def _status() -> int:
     finally:
         await backend.close()
     facts = _facts(found)
-    lines = [_headline(found)]
+    lines = ["\n".join([_headline(found), *_endpoint(found)])]
     if found["ready"]:
-        with connected(start=False, timeout=_PATIENCE) as client:
+        with connected("local", timeout=_PATIENCE) as client:
             sessions = reports.sessions(client)
             jobs = reports.jobs(client, limit=0)
         facts |= {"sessions": list(sessions), "jobs": list(jobs)}
@@ -246,6 +264,7 @@ def _facts(status: Status) -> Status:
             name: {key: part[key] for key in ("pid", "starts", "ready")}
             for name, part in status["parts"].items()
         },
+        "api": {key: status["api"][key] for key in _API},
         "open_jobs": status["jobs"]["running"] + status["jobs"]["queued"],
     }
 

@@ -25,11 +25,15 @@ _QUICK = 1.0
 
 
 @contextlib.contextmanager
-def connected(*, start: bool = False, timeout: float = 30.0) -> Iterator[Client]:
+def connected(
+    target: str | None = None, *, start: bool = False, timeout: float = 30.0
+) -> Iterator[Client]:
     """Connect to the backend; give the client.
 
     Parameters
     ----------
+    target
+        As for `connect`.
     start
         Whether the embedded backend may be started.
     timeout
@@ -37,7 +41,7 @@ def connected(*, start: bool = False, timeout: float = 30.0) -> Iterator[Client]
     """
     from rexec_jupyter._connect import connect  # noqa: PLC0415 - completion and help do without
 
-    with connect(timeout=timeout, start=start) as client:
+    with connect(target, timeout=timeout, start=start) as client:
         yield client
 
 

@@ -182,6 +182,18 @@ class LocalBackend:
             raise EndedError("not located yet")
         return await self._connection.ask("status")
 
+    async def open_endpoint(self) -> None:
+        """Have its endpoint started, without waiting for it. After `locate` or `find`.
+
+        Raises
+        ------
+        EndedError
+            If it has ended.
+        """
+        if self._connection is None:
+            raise EndedError("not located yet")
+        await self._connection.ask("endpoint", wait=False)
+
     async def keep(self) -> None:
         """Let it outlive its last user until it is told to stop. After `locate` or `find`.
 

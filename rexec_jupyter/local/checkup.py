@@ -189,9 +189,25 @@ def _parts(paths: Paths, status: dict[str, Any]) -> Iterator[Finding]:
             good = False
             text = f"it had to be started again, {part['starts'] - 1} x"
             yield Finding(name, "warn", text, f"Its log tells why: {log}")
+    yield from _endpoint(status["api"], paths)
     if good:
         told = ", ".join(f"{name} {part['pid']}" for name, part in status["parts"].items())
         yield Finding("processes", "ok", told)
+
+
+def _endpoint(api: dict[str, Any], paths: Paths) -> Iterator[Finding]:
+    log = paths.log("endpoint")
+    if api["state"] == "failing":
+        last = " / ".join(api["log"][-_LOG_LINES:])
+        text = " ".join(filter(None, (api["error"], last)))
+        hint = f"Cells and functions do without it. Its log: {log}; what it keeps: {api['data']}"
+        yield Finding("endpoint", "warn", text, hint)
+    elif api["starts"] > 1:
+        text = f"it had to be started again, {api['starts'] - 1} x"
+        yield Finding("endpoint", "warn", text, f"Its log tells why: {log}")
+    else:
+        state = "ready" if api["state"] == "ready" else "starts when somebody wants it"
+        yield Finding("endpoint", "ok", f"{api['url']}, {state}")
 
 
 def _dates(status: dict[str, Any], ticket: dict[str, Any]) -> Iterator[Finding]:

@@ -25,8 +25,8 @@ DRAIN_GRACE = 3.0
 
 _LOOPBACK = "127.0.0.1"
 _SERVER = "local"
-# They configure other brokers and servers than ours, or only the notebook's own kernel.
-_FOREIGN = ("REXEC_BROKER_", "REXEC_SERVER_", "JPY_", "MPLBACKEND")
+# They are for other brokers and servers than ours, or only for the notebook's own kernel.
+_FOREIGN = ("REXEC_BROKER_", "REXEC_SERVER_", "REXEC_TOKEN", "JPY_", "MPLBACKEND")
 
 
 @dataclass(frozen=True)

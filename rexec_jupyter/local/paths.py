@@ -61,6 +61,20 @@ def runtime_path() -> Path:
     return Path(tempfile.gettempdir()) / f"rexec-{os.getuid()}"
 
 
+def data_path() -> Path:
+    """Return where what outlives every backend is kept; it is not looked at.
+
+    It is ``$REXEC_DATA_DIR``, else ``data`` in ``$REXEC_RUNTIME_DIR``, else ``rexec`` where
+    the user's programs keep their data.
+    """
+    if own := os.environ.get("REXEC_DATA_DIR"):
+        return Path(own).absolute()
+    if os.environ.get("REXEC_RUNTIME_DIR"):  # whoever set that wants everything there
+        return runtime_path() / "data"
+    home = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".local/share") / "rexec"
+
+
 def private_directory(path: Path) -> Path:
     """Make a directory for this user alone, or check that it is one.
 
@@ -137,6 +151,11 @@ class Paths:
     def keys(self) -> Path:
         """Keys of broker and server; new with every supervisor."""
         return self.root / "keys"
+
+    @property
+    def endpoint_token(self) -> Path:
+        """The token that the endpoint takes; new with every supervisor."""
+        return self.keys / "endpoint-token"
 
     @property
     def state(self) -> Path:

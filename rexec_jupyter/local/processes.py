@@ -48,6 +48,10 @@ class Part:
     announces
         Whether it takes ``--ready-fd N`` and writes a line there when it is ready; one that
         does not is believed to be ready at once.
+    directory
+        Its working directory; that of its log if none is given.
+    door
+        Descriptor that it inherits.
 
     Attributes
     ----------
@@ -71,6 +75,8 @@ class Part:
         environment: Mapping[str, str],
         *,
         announces: bool,
+        directory: Path | None = None,
+        door: int | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -82,11 +88,15 @@ class Part:
         self.starts = self.failures = 0
         self._command = command
         self._environment = environment
+        self._directory = directory or log.parent
+        self._door = door
         self._started = 0.0
 
     def start(self, now: float) -> None:
         """Start the process, or plan another attempt if the system does not let it start."""
-        command, passed = list(self._command), []
+        command = list(self._command)
+        passed = [] if self._door is None else [self._door]
+        far_end = None
         if self.announces:
             self.ready_fd, far_end = os.pipe()
             command += ["--ready-fd", str(far_end)]
@@ -103,7 +113,7 @@ class Part:
                     stdout=log,
                     stderr=log,
                     env=self._environment,
-                    cwd=self.log.parent,
+                    cwd=self._directory,
                     start_new_session=True,
                     pass_fds=passed,
                     preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - there is one thread
@@ -113,8 +123,8 @@ class Part:
                 text.write(f"it cannot be started: {error}\n")
             self._plan(now)
         finally:
-            for descriptor in passed:
-                os.close(descriptor)
+            if far_end is not None:
+                os.close(far_end)
 
     def ended(self, now: float, status: int) -> None:
         """Take note that the process ended with this status, and plan its next start."""

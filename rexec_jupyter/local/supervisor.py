@@ -8,8 +8,11 @@ holds a connection is a user of the backend; what it may ask:
     (hexadecimal) and ``settings``; or, if it does not get ready, with ``error`` and ``log``.
 ``{"ask": "ticket", "key": Z85}``
     Answered with ``ticket`` and ``expires_in``.
+``{"ask": "endpoint", "wait": true}``
+    Starts the endpoint if that was not done yet. Answered with ``url`` and ``token`` once it
+    is ready, or at once unless that is to be waited for; or with ``error`` and ``log``.
 ``{"ask": "status"}``
-    Answered with the state of the parts, and of what they do.
+    Answered with the state of the parts and of the endpoint, and of what they do.
 ``{"ask": "keep"}``
     From now on the backend outlives its last user, until it is told to stop. Answered with
     ``kept``.
@@ -40,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from rexec_jupyter.local.deployment import Deployment, Settings
+from rexec_jupyter.local.endpoint import LocalEndpoint
 from rexec_jupyter.local.paths import PAYLOADS, Paths
 from rexec_jupyter.local.processes import Part, adopt_orphans, children, turn_over
 
@@ -81,11 +85,14 @@ class Supervisor:
         self._listener = listener
         self._settings = settings
         self._deployment = Deployment(paths, settings)
+        self._endpoint = LocalEndpoint(paths, self._deployment.user)
         self._selector = selectors.DefaultSelector()
         self._users: set[_User] = set()
         self._waiting: list[_User] = []
+        self._awaiting_endpoint: list[_User] = []
         self._parts: list[Part] = []
         self._all_started = self._was_ready = self._stopping = self._kept = False
+        self._watches_door = False
         self._broken: dict[str, Any] = {}
         self._idle_since = self._began = time.monotonic()
         self._clock = time.time() - self._began
@@ -129,7 +136,7 @@ class Supervisor:
         self._reap()
         now = time.monotonic()
         self._restart(now)
-        for part in self._parts:
+        for part in self._processes:
             turn_over(part.log)
         turn_over(self._paths.log("supervisor"))
         if self._users:
@@ -141,7 +148,7 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         """Return how long there is nothing to do unless something happens."""
-        waits = [part.due - now for part in self._parts if part.due is not None]
+        waits = [part.due - now for part in self._processes if part.due is not None]
         if (linger := self._idle_since + self._linger - now) > 0:
             waits.append(linger)  # later than that, it is jobs that keep this going
         return max(0.0, min([_HOUSEKEEPING, *waits]))
@@ -155,6 +162,11 @@ class Supervisor:
             return 0
 
     # ------------------------------------------------------------------------- the parts
+
+    @property
+    def _processes(self) -> list[Part]:
+        """What runs: all that cells and calls need, and the endpoint once it was wanted."""
+        return self._parts + ([self._endpoint.part] if self._endpoint.part else [])
 
     def _start(self) -> None:
         try:
@@ -182,6 +194,7 @@ class Supervisor:
             part.announced = bool(os.read(part.ready_fd, _MAX_LINE))
             self._close_announcement(part)
             self._answer_waiting()
+            self._answer_awaiting_endpoint()
 
     def _close_announcement(self, part: Part) -> None:
         if part.ready_fd is not None:
@@ -198,7 +211,7 @@ class Supervisor:
                 return
             if not pid:
                 return
-            for part in self._parts:
+            for part in self._processes:
                 if part.pid == pid:
                     self._close_announcement(part)
                     part.ended(time.monotonic(), status)
@@ -206,12 +219,15 @@ class Supervisor:
                         _log(f"{part.name} ended with {os.waitstatus_to_exitcode(status)}")
 
     def _restart(self, now: float) -> None:
-        for part in self._parts:
+        for part in self._processes:
             if part.due is None or self._broken:
                 continue
-            if part.failures >= _HOPELESS and not self._was_ready:
+            if part is self._endpoint.part:
+                self._answer_awaiting_endpoint()  # cells and calls do without it
+            elif part.failures >= _HOPELESS and not self._was_ready:
                 self._give_up(f"its {part.name} ends as soon as it starts", part.last_words())
-            elif part.due <= now:
+                continue
+            if part.due <= now:
                 self._launch(part)
                 self._answer_waiting()
 
@@ -267,7 +283,8 @@ class Supervisor:
         self._selector.unregister(user.connection)
         user.connection.close()
         self._users.discard(user)
-        self._waiting = [other for other in self._waiting if other is not user]
+        for waiting in (self._waiting, self._awaiting_endpoint):
+            waiting[:] = [other for other in waiting if other is not user]
         self._idle_since = time.monotonic()
 
     def _answer(self, user: _User, line: bytes) -> None:
@@ -282,6 +299,10 @@ class Supervisor:
             case {"ask": "ticket", "key": str(key)} if len(key) == 40 and self._was_ready:
                 ticket, seconds = self._deployment.ticket(key)
                 user.tell({"ticket": ticket, "expires_in": seconds})
+            case {"ask": "endpoint"}:
+                self._awaiting_endpoint.append(user)
+                self._want_endpoint()
+                self._answer_awaiting_endpoint(at_once=message.get("wait") is False)
             case {"ask": "status"}:
                 user.tell(self._status())
             case {"ask": "keep"}:
@@ -300,7 +321,13 @@ class Supervisor:
     def _answer_waiting(self) -> None:
         if not (self._ready or self._broken):
             return
-        self._was_ready = self._was_ready or not self._broken
+        if not (self._was_ready or self._broken):
+            self._was_ready = True
+            # Only now does anybody who comes to its door start it: cells and calls go first.
+            self._selector.register(self._endpoint.door, selectors.EVENT_READ, self._want_endpoint)
+            self._watches_door = True
+            if self._awaiting_endpoint:
+                self._want_endpoint()
         address = {
             "endpoint": self._deployment.endpoint,
             "broker_key": self._deployment.broker_key,
@@ -311,6 +338,25 @@ class Supervisor:
             user.tell(self._broken or address)
             self._stopping = self._stopping or bool(self._broken)
         self._waiting.clear()
+
+    def _want_endpoint(self) -> None:
+        """Start the endpoint's process, unless that was done or it is too early."""
+        if not self._watches_door:
+            return
+        self._watches_door = False
+        self._selector.unregister(self._endpoint.door)
+        if (part := self._endpoint.make()) is not None:
+            self._launch(part)
+        self._answer_awaiting_endpoint()
+
+    def _answer_awaiting_endpoint(self, *, at_once: bool = False) -> None:
+        part = self._endpoint.part
+        failure = self._endpoint.failure(_HOPELESS)
+        if not failure and (part is None or not (part.ready or at_once)):
+            return
+        for user in self._awaiting_endpoint:
+            user.tell(failure or {"url": self._endpoint.url, "token": self._endpoint.token})
+        self._awaiting_endpoint.clear()
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -326,6 +372,7 @@ class Supervisor:
             "clock_jump": time.time() - time.monotonic() - self._clock,
             "endpoint": self._deployment.endpoint,
             "health": self._deployment.health_address,
+            "api": self._endpoint.status(_HOPELESS),
             "handoff": str(self._paths.handoff),
             "parts": {
                 part.name: {
@@ -344,7 +391,11 @@ class Supervisor:
         self._stopping = True
         self._listener.close()
         self._paths.socket.unlink(missing_ok=True)
-        for name in ("agent", "exec", "broker"):  # each needs the next one to end well
+        self._endpoint.door.close()
+        if (part := self._endpoint.part) is not None:
+            # It ends beside all the others; one that only starts has nothing to bring to an end.
+            part.signal(signal.SIGTERM if part.ready else signal.SIGKILL)
+        for name in ("agent", "exec", "broker", "endpoint"):  # each needs the next to end well
             self._end_part(name)
         deadline = time.monotonic() + _GRACE
         while (orphans := children()) and time.monotonic() < deadline:
@@ -356,7 +407,7 @@ class Supervisor:
             user.connection.close()
 
     def _end_part(self, name: str) -> None:
-        for part in self._parts:
+        for part in self._processes:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 if part.name == name:
                     part.signal(number)
