@@ -24,6 +24,7 @@ CLIENT = "client of a test"
 ROLES = {
     "supervisor": "rexec_jupyter.local",
     "broker": "rexec_broker",
+    "endpoint": "rexec_ep_api",
     "agent": "rexec_server agent",
     "exec": "rexec_server exec",
     "worker": "rexec_server.exec.calls",

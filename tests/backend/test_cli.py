@@ -15,6 +15,7 @@ import rexec_jupyter as rexec_api
 from rexec_jupyter.cli import root as cli
 from tests.backend.brokering import until
 from tests.backend.commanding import COMMAND, rexec, running, told
+from tests.endpoint.canary import secret
 
 UNREACHABLE, NOT_FOUND, TIMED_OUT, INTERRUPTED = 3, 4, 124, 130
 
@@ -157,7 +158,7 @@ def test_an_error_is_json_if_that_is_asked_for(fresh):
 def test_what_follows_a_script_is_no_option_of_ours(fresh, script):
     result = rexec("run", script("print(1)"), "--json", REXEC_URL="https://example.org")
     assert result.returncode == UNREACHABLE
-    assert result.stderr.startswith("rexec: [R01]")
+    assert result.stderr.startswith("rexec: [R02]")
 
 
 def test_down_is_content_if_nothing_runs(fresh):
@@ -244,6 +245,19 @@ def test_down_says_what_would_be_lost_and_needs_force(fresh):
     assert "session work: 1 variable (x)" in result.stderr
     assert "rexec down -f" in result.stderr
     assert rexec("down", "-f").returncode == 0
+    fresh.leave()
+    fresh.await_end()
+
+
+def test_status_and_down_mean_this_computer_whatever_endpoint_is_set(fresh):
+    fresh.start()
+    with rexec_api.connect("local") as client:
+        client.session("work").run_cell("x = 1")
+    there = {"REXEC_URL": "http://127.0.0.1:9", "REXEC_TOKEN": secret("token")}
+    sessions = told("status", **there)["sessions"]
+    assert "work" in [row["session"] for row in sessions]
+    assert "session work: 1 variable (x)" in rexec("down", **there).stderr
+    assert rexec("down", "-f", **there).returncode == 0
     fresh.leave()
     fresh.await_end()
 

@@ -628,11 +628,11 @@ def test_a_second_ctrl_c_leaves_the_job_running_and_tells_its_number(client, gat
 # ----------------------------------------------------------------------------- connect
 
 
-def test_an_address_elsewhere_is_refused_truthfully(monkeypatch):
-    with pytest.raises(rexec.NotConfiguredError, match="embedded backend only"):
-        rexec.connect("https://example.org")
-    monkeypatch.setenv("REXEC_URL", "https://example.org")
-    with pytest.raises(rexec.NotConfiguredError, match=r"example\.org"):
+def test_an_address_that_is_none_is_refused(monkeypatch):
+    with pytest.raises(rexec.NotConfiguredError, match="that is no address"):
+        rexec.connect("somewhere")
+    monkeypatch.setenv("REXEC_URL", "http://example.org")
+    with pytest.raises(rexec.NotConfiguredError, match=r"plain text; write https://example\.org"):
         rexec.connect()
 
 

@@ -16,6 +16,8 @@ from rexec_jupyter.core.doctor import examine
 from rexec_jupyter.local import checkup
 from tests.backend.brokering import until
 from tests.backend.commanding import rexec, told
+from tests.endpoint.answering import Answering, Reply
+from tests.endpoint.canary import secret
 
 
 def found(check, findings=None):
@@ -95,6 +97,39 @@ def test_a_variable_that_cannot_be_understood_fails(fresh, monkeypatch, name, te
     (finding,) = failures(examine())
     assert finding.check == "settings"
     assert name in finding.text
+
+
+def test_an_endpoint_needs_a_token(fresh, monkeypatch, tmp_path):
+    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("REXEC_URL", "https://example.org/api/")
+    findings = found("address")
+    assert [finding.state for finding in findings] == ["ok", "fail"]
+    assert "%rexec login --url https://example.org/api" in findings[1].hint
+
+
+def test_an_endpoint_is_asked_who_one_is_and_where_remote_execution_is(
+    fresh, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("REXEC_TOKEN", token := secret("token"))
+    ann = {"username": "ann", "effective_role": "writer"}
+    broker = {"broker_addr": "broker", "broker_port": 5559}
+    with Answering() as server:
+        monkeypatch.setenv("REXEC_URL", server.url)
+        server.answer("GET", "/user/info", ann, ann, Reply(401, {"detail": f"No: {token}"}))
+        deploy = {"deployment_api_url": server.url}
+        server.answer("GET", "/status/rexec", deploy, Reply(404, {"detail": "Not Found"}))
+        server.answer("GET", "/rexec/broker-config", broker)
+        findings = examine()
+        assert [finding.state for finding in found("address", findings)] == ["ok"]
+        assert only("user", findings).text == f"{server.url} knows you as ann, writer"
+        assert only("remote execution", findings).text.endswith("its broker at broker:5559")
+        assert only("remote execution").state == "fail"
+        refused = only("user")
+        assert refused.state == "fail"
+        assert "%rexec login" in refused.hint
+        assert token not in str(refused)
+    assert "Failed to connect" in only("user").text
 
 
 def test_an_address_elsewhere_is_told_without_the_secret_in_it(fresh, monkeypatch):

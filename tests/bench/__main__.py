@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from tests.bench import alone, arrays, broker_memory, calls, notebook, printing, startup
+from tests.bench import (
+    alone,
+    arrays,
+    broker_memory,
+    calls,
+    endpoint,
+    notebook,
+    printing,
+    startup,
+)
 from tests.bench.harness import Bench, IncorrectError
 from tests.bench.results import table, write_json
 
@@ -29,6 +38,8 @@ MEASUREMENTS = {
     "import": startup.importing,
     "broker-memory-calls": broker_memory.calls,
     "broker-memory-reader": broker_memory.stopped_reader,
+    "endpoint-sqlite": endpoint.sqlite,
+    "endpoint-postgresql": endpoint.postgresql,
 }
 """Functions that take a `Bench` and yield rows."""
 

@@ -7,10 +7,27 @@ import pytest
 
 from rexec_jupyter.core.errors import AuthenticationError
 from rexec_jupyter.core.logins import LoginError, Logins
+from tests.endpoint.answering import Answering, Reply
+from tests.endpoint.canary import secret
 from tests.notebook.kernel import SECONDS, running_kernel
 
 URL = "https://rexec.example.org"
-TOKEN = "s3cr3t-t0ken"
+TOKEN = secret("token")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Answering() as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(server):
+    """An endpoint that knows the token."""
+    ann = {"sub": "1", "username": "ann", "effective_role": "writer"}
+    server.answer("GET", "/user/info", ann)
+    server.asked.clear()
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +69,61 @@ def answered(kernel, code, answer):
     return shown, asked
 
 
-def test_a_token_is_asked_for_and_kept_for_its_owner_alone(fresh, home, logins):
-    shown, asked = answered(fresh, f"%rexec login --url {URL}/", TOKEN)
-    assert [(question["password"], URL in question["prompt"]) for question in asked] == [
+def test_a_token_is_asked_for_tried_and_kept_for_its_owner_alone(fresh, home, logins, endpoint):
+    url = endpoint.url
+    shown, asked = answered(fresh, f"%rexec login --url {url}/", TOKEN)
+    assert [(question["password"], url in question["prompt"]) for question in asked] == [
         (True, True)
     ]
     assert TOKEN not in repr(shown)
-    assert URL in repr(shown)
+    assert f"{url} as ann" in repr(shown)
+    assert [asked.token for asked in endpoint.asked] == [TOKEN]
     assert stat.S_IMODE((home / "logins.json").stat().st_mode) == 0o600
-    assert logins.find(URL).token == TOKEN
+    assert logins.find(url).token == TOKEN
     assert TOKEN not in fresh.run("%rexec whoami --json").stdout
 
 
-def test_a_token_comes_from_a_file_where_nobody_can_be_asked(fresh, tmp_path, logins):
+def test_a_token_comes_from_a_file_where_nobody_can_be_asked(fresh, tmp_path, logins, endpoint):
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     alone = fresh.cells[fresh.client.execute(f"%rexec login --url {URL}", allow_stdin=False)]
     assert "--from-file" in alone.wait().stderr
-    cell = fresh.run(f"%rexec login --url {URL} --from-file {file}")
+    cell = fresh.run(f"%rexec login --url {endpoint.url} --from-file {file}")
     assert TOKEN not in repr(cell.messages)
     assert logins.find().token == TOKEN
     assert "cannot be read" in fresh.run(f"%rexec login --url {URL} --from-file /no/such").stderr
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "text"),
+    [
+        (Reply(401, {"detail": "Expired."}), "R02", "does not accept the token: Expired."),
+        (Reply(403, {"detail": "Members only."}), "R02", "no right to use it: Members only."),
+        (Reply(503, {"detail": "Out."}, {"Retry-After": "99"}), "R07", "Try again in 99 s."),
+        (Reply(404, b"<html>"), "R01", "Check the address"),
+        (Reply(200, b"<html>"), "R01", "Check the address"),
+    ],
+)
+def test_a_token_that_is_not_accepted_is_not_kept(
+    fresh, home, endpoint, tmp_path, reply, code, text
+):
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    endpoint.answer("GET", "/user/info", reply)
+    cell = fresh.run(f"%rexec login --url {endpoint.url} --from-file {file}")
+    told = " ".join(repr(cell.messages).split())
+    assert f"[{code}]" in told
+    assert text in told
+    assert TOKEN not in told
+    assert not (home / "logins.json").exists()
+
+
+def test_whoever_may_not_run_code_is_told_so(fresh, endpoint, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    endpoint.answer("GET", "/user/info", {"sub": "1", "effective_role": "viewer"})
+    cell = fresh.run(f"%rexec login --url {endpoint.url} --from-file {file}")
+    assert "yours is viewer" in repr(cell.messages)
 
 
 def test_logging_out_forgets_the_token(fresh, home, logins):

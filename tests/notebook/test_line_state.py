@@ -37,6 +37,16 @@ def test_the_state_lists_sessions_and_what_runs(kernel):
     assert "var(--jp-" in told.result["text/html"]
 
 
+def test_the_state_leads_to_the_catalog_and_to_the_page_of_its_api(kernel):
+    kernel.run("%%rexec\npass")
+    told = kernel.run("%rexec")
+    pages = json.loads(kernel.run("%rexec --json").stdout)["pages"]
+    assert pages["its API"] == f"{pages['catalog']}/docs"
+    for url in pages.values():
+        assert url in told.text
+        assert f'<a href="{url}"' in told.result["text/html"]
+
+
 def test_the_state_says_whether_anything_runs(kernel, tmp_path):
     gate = tmp_path / "gate"
     loop = f"import os\nwhile not os.path.exists({str(gate)!r}): pass"
