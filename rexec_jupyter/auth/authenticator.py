@@ -25,7 +25,7 @@ _REFUSAL: Final = 5.0
 
 _NOT_CONFIGURED: Final = (
     "Authentication service is not configured on this endpoint, so no token can be accepted. "
-    "Its operator sets AUTH_API_URL or REXEC_EP_JWKS_URL."
+    "Its operator sets AUTH_API_URL, or where the keys of tokens are (…_JWKS_URL)."
 )
 _NO_LOGIN: Final = (
     "Login with a password is not configured on this endpoint: its operator sets AUTH_API_URL. "
@@ -41,7 +41,7 @@ class Authenticator:
     """Finds out who a token belongs to, and remembers it for a short time.
 
     The development token, if there is one, is tried first; then the token is verified by the keys
-    of its issuer if ``REXEC_EP_JWKS_URL`` is set, and otherwise the identity service at
+    of its issuer if ``jwks_url`` is set, and otherwise the identity service at
     ``AUTH_API_URL`` is asked. However many requests bring the same token at once, it is asked once.
 
     It belongs to the event loop that it is first used in.

@@ -57,7 +57,7 @@ class Development:
             if test_token:
                 _log.warning(
                     "TEST_TOKEN is set but not accepted: it would let anybody who knows it do "
-                    "everything. Unset it, or set REXEC_EP_DEVELOPMENT as well to try things out."
+                    "everything. Unset it, or set …_DEVELOPMENT as well to try things out."
                 )
             return
         if test_token:

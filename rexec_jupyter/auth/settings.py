@@ -4,8 +4,13 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _named(variable: str) -> AliasChoices:
+    """Return the names of a variable: that of an endpoint, and that of a deploy API."""
+    return AliasChoices(f"REXEC_EP_{variable}", f"REXEC_DEPLOY_{variable}")
 
 
 class AuthSettings(BaseSettings):
@@ -24,27 +29,27 @@ class AuthSettings(BaseSettings):
 
     # Asking an identity service.
     auth_api_url: str = ""
-    auth_timeout: float = Field(default=5.0, gt=0, le=60, validation_alias="REXEC_EP_AUTH_TIMEOUT")
+    auth_timeout: float = Field(default=5.0, gt=0, le=60, validation_alias=_named("AUTH_TIMEOUT"))
     auth_cache_seconds: float = Field(
-        default=60.0, ge=0, le=3600, validation_alias="REXEC_EP_AUTH_CACHE_SECONDS"
+        default=60.0, ge=0, le=3600, validation_alias=_named("AUTH_CACHE_SECONDS")
     )
 
     # Verifying tokens by the public keys of their issuer instead.
-    jwks_url: str = Field(default="", validation_alias="REXEC_EP_JWKS_URL")
-    jwt_issuer: str = Field(default="", validation_alias="REXEC_EP_JWT_ISSUER")
-    jwt_audience: str = Field(default="", validation_alias="REXEC_EP_JWT_AUDIENCE")
+    jwks_url: str = Field(default="", validation_alias=_named("JWKS_URL"))
+    jwt_issuer: str = Field(default="", validation_alias=_named("JWT_ISSUER"))
+    jwt_audience: str = Field(default="", validation_alias=_named("JWT_AUDIENCE"))
 
     # Who may do what.
     enable_group_based_access: bool = False
     group_names: Annotated[tuple[str, ...], NoDecode] = ()
     affinities_ep_uuid: str = ""
     enable_access_requests: bool = False
-    login_failures: int = Field(default=10, ge=1, validation_alias="REXEC_EP_LOGIN_FAILURES")
+    login_failures: int = Field(default=10, ge=1, validation_alias=_named("LOGIN_FAILURES"))
 
     # Development: one token that may do everything, without any identity service.
-    development: bool = Field(default=False, validation_alias="REXEC_EP_DEVELOPMENT")
+    development: bool = Field(default=False, validation_alias=_named("DEVELOPMENT"))
     development_token_file: Path | None = Field(
-        default=None, validation_alias="REXEC_EP_DEVELOPMENT_TOKEN_FILE"
+        default=None, validation_alias=_named("DEVELOPMENT_TOKEN_FILE")
     )
     test_token: SecretStr = SecretStr("")
 
@@ -72,8 +77,7 @@ class AuthSettings(BaseSettings):
     def _complete(self) -> Self:
         if self.jwks_url and not self.jwt_issuer:
             raise ValueError(
-                "REXEC_EP_JWKS_URL needs REXEC_EP_JWT_ISSUER: "
-                "a token counts only if its issuer is known"
+                "…_JWKS_URL needs …_JWT_ISSUER: a token counts only if its issuer is known"
             )
         if (
             self.development
@@ -81,7 +85,7 @@ class AuthSettings(BaseSettings):
             and not self.test_token.get_secret_value().strip()
         ):
             raise ValueError(
-                "REXEC_EP_DEVELOPMENT needs REXEC_EP_DEVELOPMENT_TOKEN_FILE or TEST_TOKEN: "
+                "…_DEVELOPMENT needs …_DEVELOPMENT_TOKEN_FILE or TEST_TOKEN: "
                 "there is no token that everybody knows"
             )
         return self

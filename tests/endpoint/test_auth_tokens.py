@@ -309,7 +309,7 @@ def test_a_token_is_remembered_no_longer_than_it_is_valid(identity, ask):
 
 
 def test_keys_without_an_issuer_are_no_configuration(identity):
-    with pytest.raises(ValueError, match="REXEC_EP_JWT_ISSUER"):
+    with pytest.raises(ValueError, match="JWT_ISSUER"):
         asking(jwks_url=identity.jwks_url).__enter__()
 
 

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from rexec_ep_api import limits, protocol
+from rexec_jupyter.web import limits, protocol
 
 MIB = 1024 * 1024
 
@@ -144,7 +144,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
 
     async def asked():
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
-        await limits.LimitsMiddleware(application, 10)(scope, nothing, None)
+        await limits.LimitsMiddleware(application, 10, variable="MAX_BODY")(scope, nothing, None)
 
     with pytest.raises(limits.BodyTooSlowError) as refused:
         asyncio.run(asked())

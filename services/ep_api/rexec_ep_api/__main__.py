@@ -1,12 +1,12 @@
 """``python -m rexec_ep_api``: run an endpoint, and look after its catalog."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
-from rexec_ep_api.serving import Serving, serve
 from rexec_jupyter._version import __version__
-from rexec_jupyter.core.startup import LOG_LEVELS, report_ready
+from rexec_jupyter.web.command import options, serve_as
 
 _UPKEEP = ("migrate", "backup", "restore", "openapi")
 
@@ -34,15 +34,7 @@ def main() -> None:
 
 
 @main.command("serve")
-@click.option("--host", default="127.0.0.1", envvar="REXEC_EP_HOST", show_envvar=True)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    envvar="REXEC_EP_PORT",
-    show_envvar=True,
-    help="0: any that is free.",
-)
+@options("REXEC_EP", 8000)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -51,56 +43,9 @@ def main() -> None:
     show_envvar=True,
     help="Processes that answer requests.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(LOG_LEVELS),
-    default="info",
-    envvar="REXEC_EP_LOG_LEVEL",
-    show_envvar=True,
-)
-@click.option(
-    "--trusted-proxies",
-    default="127.0.0.1",
-    envvar="REXEC_EP_TRUSTED_PROXIES",
-    show_envvar=True,
-    help="Addresses of proxies, separated by commas, whose X-Forwarded-For and -Proto are "
-    "believed.",
-)
-@click.option(
-    "--fd",
-    type=click.IntRange(min=0),
-    help="File descriptor of a listening socket, in place of host and port.",
-)
-@click.option(
-    "--ready-fd",
-    type=click.IntRange(min=0),
-    help="File descriptor to write one line of JSON to once requests are answered: the URL.",
-)
-def _serve(
-    *,
-    host: str,
-    port: int,
-    workers: int,
-    log_level: str,
-    trusted_proxies: str,
-    fd: int | None,
-    ready_fd: int | None,
-) -> None:
+def _serve(**chosen: Any) -> None:
     """Answer requests until SIGTERM or SIGINT."""
-
-    def announce(url: str) -> None:
-        if ready_fd is None:
-            click.echo(f"The endpoint answers at {url}")
-        else:
-            report_ready(ready_fd, {"url": url})
-
-    try:
-        serve(Serving(host, port, workers, log_level, trusted_proxies, fd), announce)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen at {host}, port {port}: {error.strerror or error}. "
-            "Choose another with --host and --port."
-        ) from None
+    serve_as("endpoint", "rexec_ep_api.worker:application", "REXEC_EP", **chosen)
 
 
 if __name__ == "__main__":

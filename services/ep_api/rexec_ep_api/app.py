@@ -1,14 +1,13 @@
 """The application: what belongs to an endpoint, put together."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import psutil
 from fastapi import FastAPI
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
-from rexec_ep_api import correlation, errors, limits, metrics
+from rexec_ep_api import errors, metrics
 from rexec_ep_api.api import (
     datasets,
     health,
@@ -24,17 +23,17 @@ from rexec_ep_api.api import (
     users,
 )
 from rexec_ep_api.api.registrations import kafka, s3, url
+from rexec_ep_api.catalog.errors import CatalogError
 from rexec_ep_api.catalog.store import Catalog
 from rexec_ep_api.integrations.parts import open_parts
-from rexec_ep_api.logging import AccessLogMiddleware
 from rexec_ep_api.openapi import TAGS
 from rexec_ep_api.pages import router as pages
-from rexec_ep_api.redirects import RelativeRedirectsMiddleware
-from rexec_ep_api.root_path import RootPathMiddleware
 from rexec_ep_api.settings import EndpointSettings
 from rexec_jupyter.auth.authenticator import Authenticator
 from rexec_jupyter.auth.roles import Access
 from rexec_jupyter.auth.throttle import LoginThrottle
+from rexec_jupyter.web.errors import install
+from rexec_jupyter.web.surroundings import surroundings
 
 # The order counts where paths overlap: the fixed before the variable.
 _ROUTERS = (
@@ -57,6 +56,9 @@ _ROUTERS = (
     pages.router,
 )
 
+# Objects stream through to the store, which has limits of its own.
+_STREAMED = re.compile(r"/s3/objects/[^/]+")
+
 
 def create_app(settings: EndpointSettings) -> FastAPI:
     """Return the endpoint as an ASGI application.
@@ -75,10 +77,17 @@ def create_app(settings: EndpointSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        middleware=_middleware(settings),
+        middleware=surroundings(
+            metrics.METRICS,
+            root_path=settings.root_path,
+            cors_origins=settings.cors_origins,
+            max_body=settings.max_body,
+            max_body_variable="REXEC_EP_MAX_BODY",
+            streamed=_STREAMED,
+        ),
     )
     app.state.settings = settings
-    errors.install(app)
+    install(app, {CatalogError: errors.on_catalog})
     for router in _ROUTERS:
         app.include_router(router)
     return app
@@ -101,26 +110,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await open_parts(state, settings, stack)
         psutil.cpu_percent()  # what comes later is measured from here
         yield
-
-
-def _middleware(settings: EndpointSettings) -> list[Middleware]:
-    """Return what surrounds every request, the outermost first."""
-    cors = (
-        Middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["X-Correlation-ID"],
-        ),
-    )
-    return [
-        Middleware(RootPathMiddleware, root_path=settings.root_path),
-        Middleware(correlation.CorrelationMiddleware),
-        Middleware(AccessLogMiddleware),
-        Middleware(metrics.MetricsMiddleware),
-        *(cors if settings.cors_origins else ()),
-        Middleware(RelativeRedirectsMiddleware),
-        Middleware(errors.FailureMiddleware),
-        Middleware(limits.LimitsMiddleware, max_body=settings.max_body),
-    ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rexec_ep_api.models.errors import ErrorBody, InvalidBody
+from rexec_jupyter.web.bodies import ErrorBody, InvalidBody
 
 HEALTH = "Health and status"
 USERS = "Users"
@@ -44,7 +44,7 @@ _MEANINGS = {
     413: (
         "ContentTooLarge",
         "More was sent than the endpoint takes.",
-        "The body of the request is larger than the 16 MiB that this endpoint takes.",
+        "The body of the request is larger than the 16 MiB that are taken here.",
     ),
     422: ("ValidationError", "The request is not as it should be.", "name: Field required"),
     429: ("TooManyRequests", "It was tried too often.", "Too many logins. Try again later."),

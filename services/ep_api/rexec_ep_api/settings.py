@@ -7,11 +7,11 @@ defaults are safe: nothing is sent anywhere, nobody is let in, and nothing optio
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from rexec_jupyter.auth.settings import AuthSettings
+from rexec_jupyter.web.settings import read, root_path, separated_by_commas
 
 _FEDERATION = re.compile(r"(pelican|https?)://[A-Za-z0-9.:\[\]-]+/?")
 _STORE = re.compile(r"(https?://)?[A-Za-z0-9.:\[\]-]+/?")
@@ -21,10 +21,6 @@ _THREE_INTEGERS = re.compile(r"\d+\.\d+\.\d+")
 
 Server = Literal["local", "global", "pre_ckan"]
 """The catalogs that a request may name."""
-
-
-class SettingsError(ValueError):
-    """Something that the operator set cannot be; the text says what, but not to what value."""
 
 
 def _named(variable: str) -> str:
@@ -125,15 +121,12 @@ class EndpointSettings(AuthSettings):
     @field_validator("root_path")
     @classmethod
     def _without_final_slash(cls, path: str) -> str:
-        path = path.strip("/")
-        return f"/{path}" if path else ""
+        return root_path(path)
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins_separated_by_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return separated_by_commas(value)
 
     @field_validator("pelican_federations", mode="before")
     @classmethod
@@ -176,14 +169,4 @@ def read_settings() -> EndpointSettings:
     SettingsError
         If some cannot be.
     """
-    try:
-        return EndpointSettings()
-    except ValidationError as error:
-        wrong = error.errors(include_input=False, include_url=False)
-        raise SettingsError("; ".join(_sentence(item) for item in wrong)) from None
-
-
-def _sentence(item: ErrorDetails) -> str:
-    message = item["msg"].removeprefix("Value error, ")
-    # What is wrong with several together says itself which.
-    return f"{str(item['loc'][0]).upper()}: {message}" if item["loc"] else message
+    return read(EndpointSettings, "REXEC_EP")

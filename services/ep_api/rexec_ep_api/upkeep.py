@@ -11,8 +11,9 @@ import click
 from rexec_ep_api.app import create_app
 from rexec_ep_api.catalog.errors import CatalogError
 from rexec_ep_api.catalog.store import Catalog
-from rexec_ep_api.settings import EndpointSettings, SettingsError, read_settings
+from rexec_ep_api.settings import EndpointSettings, read_settings
 from rexec_jupyter.auth.redaction import redacted
+from rexec_jupyter.web.settings import SettingsError
 
 _T = TypeVar("_T")
 

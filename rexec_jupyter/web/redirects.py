@@ -11,7 +11,7 @@ _REDIRECT = 307
 
 
 class RelativeRedirectsMiddleware:
-    """Leaves scheme and host out of redirects within the endpoint."""
+    """Leaves scheme and host out of redirects within the service."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -16,12 +16,9 @@ from typing import NamedTuple
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-LOG_LEVEL = "REXEC_EP_LOG_LEVEL"
-"""Environment variable that tells workers from which level on they log."""
-
 # Seconds that requests under way are given after SIGTERM.
 _GRACE = 5
-# Seconds that a worker may take until it answers, migrations of a large catalog included.
+# Seconds that a worker may take until it answers, migrations of a large database included.
 _START = 600.0
 
 
@@ -30,6 +27,11 @@ class Serving(NamedTuple):
 
     Attributes
     ----------
+    application
+        Module and name of what makes the application, as in ``package.worker:application``.
+    prefix
+        What the variables of this service begin with, such as ``REXEC_EP``: with ``_LOG_LEVEL``
+        it tells workers from which level on they log.
     workers
         How many processes; with one there is no process above it.
     trusted_proxies
@@ -38,6 +40,8 @@ class Serving(NamedTuple):
         A listening socket that is taken over in place of host and port.
     """
 
+    application: str
+    prefix: str
     host: str
     port: int
     workers: int
@@ -61,13 +65,13 @@ def serve(serving: Serving, on_ready: Callable[[str], None]) -> None:
     OSError
         If the address cannot be had.
     """
-    os.environ[LOG_LEVEL] = serving.log_level
+    os.environ[f"{serving.prefix}_LOG_LEVEL"] = serving.log_level
     with _door(serving) as door:
         threading.Thread(target=_announce, args=(door, on_ready), daemon=True).start()
         config = uvicorn.Config(
-            "rexec_ep_api.worker:application",
+            serving.application,
             factory=True,
-            http="rexec_ep_api.protocol:Protocol",
+            http="rexec_jupyter.web.protocol:Protocol",
             ws="none",
             workers=serving.workers,
             log_config=None,
@@ -121,7 +125,7 @@ def _ending_in_good_order() -> Iterator[None]:
 @contextmanager
 def _shared_metrics() -> Iterator[None]:
     """Give all workers a directory to count into."""
-    with tempfile.TemporaryDirectory(prefix="rexec-ep-metrics-") as directory:
+    with tempfile.TemporaryDirectory(prefix="rexec-metrics-") as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         try:
             yield

@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rexec_ep_api.correlation import correlation_id
-from rexec_ep_api.metrics import route_template
 from rexec_jupyter.auth.redaction import RedactingFilter
+from rexec_jupyter.web.correlation import correlation_id
+from rexec_jupyter.web.metrics import route_template
 
-_access = logging.getLogger("rexec_ep_api.access")
+_access = logging.getLogger("rexec.access")
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""The prefix under which a proxy shows the endpoint, whether it cuts the prefix off or not."""
+"""The prefix under which a proxy shows a service, whether it cuts the prefix off or not."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 

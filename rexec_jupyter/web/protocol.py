@@ -14,8 +14,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from rexec_ep_api.correlation import HEADER
-from rexec_ep_api.errors import envelope
+from rexec_jupyter.web.correlation import HEADER
+from rexec_jupyter.web.errors import envelope
 
 # What comes with the head in one piece is not counted; that is not much more.
 _LONGEST_HEAD: Final = 256 * 1024
