@@ -28,9 +28,13 @@ from rexec_jupyter.core.trust import new_id, write_private
 TICKET_SECONDS = 15 * 60.0
 """How long a ticket is valid unless told otherwise."""
 
+STATUS_SECONDS = 120.0
+"""How long a status token is valid."""
+
 _LEEWAY = 60.0
 _ALGORITHM = "EdDSA"
 _Use = Literal["client", "server"]
+_STATUS = "broker-status"
 
 
 class CredentialError(ValueError):
@@ -126,6 +130,12 @@ class SigningKey:
         claims = {"sub": user, "server": server, "session": session, "generation": generation}
         return self._sign("server", key, audience, ttl, claims)
 
+    def status_token(self, *, audience: str = "rexec", ttl: float = STATUS_SECONDS) -> str:
+        """Sign that the bearer may ask the broker of the deployment who is there."""
+        now = time.time()
+        claims = {"aud": f"{audience}/{_STATUS}", "iat": now, "exp": now + ttl, "use": "status"}
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
     def _sign(
         self, use: _Use, key: str, audience: str, ttl: float | None, claims: dict[str, Any]
     ) -> str:
@@ -181,9 +191,23 @@ class Verifier:
             raise CredentialError("the certificate has no generation")
         return Certificate(claims["sub"], server, session, generation, _remaining(claims))
 
+    def status_token(self, token: str) -> None:
+        """Check that the bearer may ask the broker who is there.
+
+        Raises
+        ------
+        CredentialError
+            If it is malformed, expired, or not ours.
+        """
+        audience = f"{self._audience}/{_STATUS}"
+        claims = self._decode(token, "token", audience, ["aud", "iat", "exp", "use"])
+        if claims["use"] != "status":
+            raise CredentialError("this is no token for the status")
+
     def _verify(self, token: str, key: str, use: _Use) -> dict[str, Any]:
         kind = "ticket" if use == "client" else "certificate"
-        claims = self._decode(token, kind)
+        required = ["sub", "aud", "iat", "use", "cnf"]
+        claims = self._decode(token, kind, self._audience, required)
         if claims["use"] != use:
             raise CredentialError(f"this is no {kind}")
         confirmation = claims["cnf"]
@@ -193,16 +217,16 @@ class Verifier:
             raise CredentialError(f"the {kind} names no user")
         return claims
 
-    def _decode(self, token: str, kind: str) -> dict[str, Any]:
+    def _decode(self, token: str, kind: str, audience: str, required: list[str]) -> dict[str, Any]:
         for public in self._keys:
             try:
                 claims: dict[str, Any] = jwt.decode(
                     token,
                     public,
                     algorithms=[_ALGORITHM],
-                    audience=self._audience,
+                    audience=audience,
                     leeway=_LEEWAY,
-                    options={"require": ["sub", "aud", "iat", "use", "cnf"]},
+                    options={"require": required},
                 )
             except jwt.InvalidSignatureError:
                 continue

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from rexec_broker.limits import Limits
 from rexec_broker.loop import Loop
 from rexec_broker.metrics import Exposition, Metrics
 from rexec_broker.ports import EncryptedPort
+from rexec_broker.roll import answer
 from rexec_broker.routing import Port, Router
 from rexec_jupyter.core.credentials import Verifier
 from rexec_jupyter.core.trust import KeyPair, new_id
@@ -110,6 +112,7 @@ class Broker:
                 ready=self._unready,
                 metrics=exposition.text,
                 content_type=exposition.content_type,
+                servers=partial(answer, router.roll, verifier),
             )
             cleanup.callback(health.stop)
             self.health_address = health.address

@@ -17,6 +17,8 @@ class Directory:
         By verified name.
     clients, servers
         By ZeroMQ's name of their connection.
+    roster, activity
+        Grow when servers come, go or change their state, and when jobs and clients do.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -24,6 +26,7 @@ class Directory:
         self.users: dict[str, User] = {}
         self.clients: dict[bytes, Client] = {}
         self.servers: dict[bytes, Server] = {}
+        self.roster = self.activity = 0
 
     def user(self, name: str) -> User:
         """Return the user of this name, who may be new."""
@@ -45,6 +48,7 @@ class Directory:
         client = user.clients.get(instance)
         if client is None:
             client = user.clients[instance] = Client(user, peer, key, instance)
+            self.activity += 1
         elif client.peer != peer:
             del self.clients[client.peer]
             client.peer = peer
@@ -64,6 +68,7 @@ class Directory:
         user = client.user
         del self.clients[client.peer]
         del user.clients[client.instance]
+        self.activity += 1
         self._metrics.clients = len(self.clients)
         scopes: defaultdict[str, list[str]] = defaultdict(list)
         for job in client.jobs:
@@ -83,6 +88,7 @@ class Directory:
         client.user.jobs[job] = Route(client, scope)
         client.jobs.add(job)
         self._metrics.jobs += 1
+        self.activity += 1
 
     def take_over(self, route: Route, client: Client, job: str) -> None:
         """Let another client of the same user read a job."""
@@ -94,6 +100,7 @@ class Directory:
         """Forget who reads a job."""
         user.jobs.pop(job).client.jobs.discard(job)
         self._metrics.jobs -= 1
+        self.activity += 1
 
     def unroute_all(self, user: User, scope: str) -> None:
         """Forget who reads the jobs of a server that is gone."""
@@ -125,8 +132,15 @@ class Directory:
         del server.user.servers[server.session]
         self.unroute_all(server.user, server.session)
 
+    def load(self, server: Server, running: int, queued: int) -> None:
+        """Note how much a server has to do."""
+        if (running, queued) != (server.running, server.queued):
+            server.running, server.queued = running, queued
+            self.activity += 1
+
     def set_state(self, server: Server, state: State) -> None:
         """Change the state of a server."""
+        self.roster += 1
         counts = self._metrics.servers
         if server.state in counts:
             counts[server.state] -= 1

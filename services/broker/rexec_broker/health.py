@@ -1,4 +1,4 @@
-"""Health, readiness and metrics over HTTP, in threads of their own."""
+"""Health, readiness, metrics and the list of servers over HTTP, in threads of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Check = Callable[[], str]
 
 
 class HealthServer:
-    """Answers `/healthz`, `/readyz` and `/metrics`.
+    """Answers `/healthz`, `/readyz`, `/metrics`, and the deploy API's `/servers`.
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ class HealthServer:
         Returns the metrics as text.
     content_type
         The type of that text.
+    servers
+        Answers with the list of servers, given the header ``Authorization`` and the query.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class HealthServer:
         ready: Check,
         metrics: Callable[[], bytes],
         content_type: str,
+        servers: Callable[[str, str], tuple[HTTPStatus, bytes]],
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = 5.0
@@ -47,13 +50,17 @@ class HealthServer:
             sys_version = ""
 
             def do_GET(self) -> None:
-                match self.path.partition("?")[0]:
+                path, _, query = self.path.partition("?")
+                match path:
                     case "/healthz":
                         self._report(healthy())
                     case "/readyz":
                         self._report(ready())
                     case "/metrics":
                         self._answer(HTTPStatus.OK, metrics(), content_type)
+                    case "/servers":
+                        status, body = servers(self.headers.get("Authorization", ""), query)
+                        self._answer(status, body, "application/json")
                     case _:
                         self._answer(HTTPStatus.NOT_FOUND, b"not found\n")
 

@@ -121,7 +121,7 @@ class Membership:
             self._replace(origin, current, server)
         user.fence.admit(server)
         self._directory.connect(server, peer)
-        server.seen = now
+        server.seen = server.used = now
         server.expires = now + certificate.expires_in + self._limits.credential_grace
         self._welcome(origin, version, user.name, server.expires)
         self.announce(server, "ready")

@@ -18,6 +18,7 @@ from rexec_broker.limits import Limits
 from rexec_broker.membership import Membership, Origin
 from rexec_broker.metrics import Metrics
 from rexec_broker.outbox import Outbox, Sending, header
+from rexec_broker.roll import Roll
 from rexec_broker.tables import Client, Port, Server
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.credentials import Verifier
@@ -54,6 +55,8 @@ class Router:
     ----------
     budget
         The errors of each key, for whoever decides about new connections.
+    roll
+        Who is there, for whoever follows it from another thread.
     """
 
     def __init__(self, *, epoch: str, verifier: Verifier, limits: Limits, metrics: Metrics) -> None:
@@ -65,6 +68,7 @@ class Router:
         self._outbox = Outbox()
         self._members = Membership(epoch, verifier, limits, metrics, self._directory, self._outbox)
         self.budget = self._members.budget
+        self.roll = Roll(epoch)
         self._from_client: Unpacker[p.FromClient] = Unpacker(p.FromClient)
         self._from_server: Unpacker[p.FromServer] = Unpacker(p.FromServer)
         self._heartbeat = header(p.Heartbeat(epoch=epoch))
@@ -118,7 +122,7 @@ class Router:
         return self._outbox.take()
 
     def tick(self, now: float) -> float:
-        """Act on silence and on expired credentials.
+        """Act on silence and on expired credentials, and tell who is there.
 
         Returns
         -------
@@ -128,7 +132,7 @@ class Router:
         if now >= self._sweep_at:
             self._sweep_at = now + _SWEEP
             self._members.sweep(now)
-        return self._sweep_at
+        return min(self._sweep_at, self.roll.keep(now, self._directory))
 
     def undeliverable(self, _now: float, port: Port, peer: bytes) -> None:
         """Note that the connection of a peer is gone."""
@@ -215,6 +219,7 @@ class Router:
                     self._metrics.dropped["jobs_full"] += 1
                     return None
                 self._directory.route(client, job, server.session)
+                server.used = client.seen
             elif route.client is not client:
                 self._directory.take_over(route, client, job)
         elif kind is p.Ack and route is not None and 0 < route.terminal <= message.seq:
@@ -252,6 +257,8 @@ class Router:
                 self._metrics.dropped["unknown_peer"] += 1
                 self._members.challenge(origin)
             case p.Heartbeat():
+                if isinstance(sender, Server):
+                    self._directory.load(sender, message.running, message.queued)
                 self._outbox.forward(origin.port, origin.peer, [self._heartbeat])
             case p.Goodbye() if isinstance(sender, Client):
                 self._members.forget(sender)

@@ -32,9 +32,11 @@ class User:
         By the session they serve; ``""`` serves what has no server of its own.
     jobs
         Who reads which job, and who answers which request.
+    orphaned
+        When it was seen that the last client had left; 0 while there is one.
     """
 
-    __slots__ = ("clients", "fence", "jobs", "name", "servers")
+    __slots__ = ("clients", "fence", "jobs", "name", "orphaned", "servers")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -42,6 +44,7 @@ class User:
         self.servers: dict[str, Server] = {}
         self.jobs: dict[str, Route] = {}
         self.fence = Fence()
+        self.orphaned = 0.0
 
     def server_for(self, session: str) -> Server | None:
         """Return the server of a session."""
@@ -82,18 +85,31 @@ class Server:
     """A server that said hello; the attributes are as in `Client`.
 
     ``peer`` is None while no connection leads to it.
+
+    Attributes
+    ----------
+    running, queued
+        Jobs, as its last heartbeat told.
+    used
+        When somebody last wanted something of it.
+    busy
+        Whether it was in use when somebody last looked.
     """
 
     __slots__ = (
+        "busy",
         "certificate",
         "draining",
         "expires",
         "hello",
         "key",
         "peer",
+        "queued",
+        "running",
         "seen",
         "session",
         "state",
+        "used",
         "user",
     )
     port = Port.SERVER
@@ -108,8 +124,9 @@ class Server:
         self.session = certificate.session
         self.hello = hello
         self.state: State = "absent"
-        self.draining = False
-        self.expires = self.seen = 0.0
+        self.draining = self.busy = False
+        self.running = self.queued = 0
+        self.expires = self.seen = self.used = 0.0
 
     @property
     def age(self) -> tuple[int, int]:

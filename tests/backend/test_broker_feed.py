@@ -1,0 +1,194 @@
+"""The list of servers that the deploy API follows, of a real broker."""
+
+import asyncio
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from rexec_broker import roll
+from rexec_deploy_api.presence import Attendance
+from rexec_deploy_api.records import Record, Spec
+from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.credentials import SigningKey
+from tests.backend.brokering import Client, Server, done, running, submission, until
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("broker")) as process:
+        yield process
+
+
+def ask(broker, query="", token=None):
+    """Return status and answer of the list."""
+    request = urllib.request.Request(f"http://{broker.ready['health']}/servers{query}")
+    request.add_header("Authorization", f"Bearer {token or broker.signing.status_token()}")
+    try:
+        with urllib.request.urlopen(request, timeout=40) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def listed(broker, user):
+    """Return what is told of the servers of a user, by name."""
+    return {each["server"]: each for each in ask(broker)[1]["servers"] if each["user"] == user}
+
+
+def test_nobody_without_a_token_of_the_deployment_learns_who_is_there(broker):
+    strange = SigningKey.generate()
+    for token in (
+        "x",
+        strange.status_token(),
+        broker.signing.status_token(audience="other"),
+        broker.signing.status_token(ttl=-3600),
+        broker.signing.ticket(user="ada", key="k" * 40),
+        broker.signing.ticket(user="ada", key="k" * 40, audience="rexec/broker-status"),
+        broker.signing.certificate(user="ada", server="s", key="k" * 40),
+    ):
+        assert ask(broker, token=token)[0] == 401
+    assert broker.get("/servers")[0] == 401
+
+
+def test_a_status_token_is_no_ticket(broker):
+    with Client(broker) as client:
+        client.ticket = broker.signing.status_token()
+        client.hello()
+        assert client.expect(p.Refused)[0].code == "R02"
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?wait=soon", "?after=1.5"])
+def test_what_is_no_number_is_refused(broker, query):
+    assert ask(broker, query)[0] == 400
+
+
+def test_a_server_is_listed_with_what_it_does(broker):
+    with Server(broker, "lou", server="default", generation=7) as server:
+        server.join()
+        alone = until(lambda: listed(broker, "lou").get("default"), "the server")
+        assert alone["generation"] == 7
+        assert (alone["state"], alone["session"]) == ("ready", "")
+        assert (alone["running"], alone["queued"], alone["attached"], alone["clients"]) == (0,) * 4
+        assert alone["idle"] > 0
+        assert alone["orphan"] > 0
+        with Client(broker, "lou") as client:
+            client.join()
+            until(lambda: listed(broker, "lou")["default"]["clients"] == 1, "the client")
+            assert listed(broker, "lou")["default"]["orphan"] == 0
+            submit, frame = submission(server.journal)
+            client.send((submit, frame))
+            server.expect(p.Submit)
+            until(lambda: listed(broker, "lou")["default"]["attached"] == 1, "the job")
+            server.send(p.Heartbeat(running=1, queued=2))
+            busy = until(
+                lambda: (e := listed(broker, "lou")["default"])["queued"] == 2 and e, "its load"
+            )
+            assert (busy["running"], busy["idle"]) == (1, 0)
+            server.send(done(submit.job, 1), p.Heartbeat())
+            client.expect(p.Done)
+            client.send(p.Ack(job=submit.job, session="default", seq=1, credit=0))
+            idle = until(
+                lambda: (e := listed(broker, "lou")["default"])["attached"] == 0 and e, "its end"
+            )
+            assert 0 < idle["idle"] < 5
+            client.send(p.Goodbye())
+            client.silent()
+        until(lambda: listed(broker, "lou")["default"]["orphan"] > 0, "the client has left")
+        server.send(p.Drain())
+        until(lambda: listed(broker, "lou")["default"]["state"] == "draining", "it drains")
+        server.send(p.Goodbye())
+        until(lambda: not listed(broker, "lou"), "it is gone")
+
+
+def test_of_two_generations_the_newer_counts_and_the_older_never_comes_back(broker):
+    with (
+        Server(broker, "gen", server="default", generation=3) as old,
+        Server(broker, "gen", server="default", generation=4) as new,
+    ):
+        old.join()
+        new.join()
+        assert old.expect(p.Refused)[0].code == "superseded"
+        until(lambda: listed(broker, "gen")["default"]["generation"] == 4, "the newer")
+        old.hello()
+        assert old.expect(p.Refused)[0].code == "superseded"
+        assert listed(broker, "gen")["default"]["generation"] == 4
+
+
+def test_who_knows_the_newest_list_waits_for_news(broker):
+    known = ask(broker)[1]
+    query = f"?epoch={known['epoch']}&after={known['seq']}&wait=20"
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(ask(broker, query)[1]))
+    asking.start()
+    began = time.monotonic()
+    with Server(broker, "news", server="default") as server:
+        server.join()
+        asking.join(20)
+        assert not asking.is_alive()
+    assert time.monotonic() - began < 10
+    assert answers[0]["seq"] > known["seq"]
+    assert "news" in {each["user"] for each in answers[0]["servers"]}
+    # Of another run of the broker nothing is known.
+    began = time.monotonic()
+    ask(broker, f"?epoch=other&after={answers[0]['seq'] + 5}&wait=20")
+    assert time.monotonic() - began < 10
+
+
+def test_only_so_many_wait_at_once(broker):
+    known = until(lambda: _quiet(broker), "rest")
+    query = f"?epoch={known['epoch']}&after={known['seq'] + 1000}&wait=4"
+    statuses = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(ask(broker, query)[0]))
+        for _ in range(roll.MOST_WAITING + 4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert statuses.count(503) == 4
+    assert statuses.count(200) == roll.MOST_WAITING
+
+
+def _quiet(broker):
+    first, second = ask(broker)[1], ask(broker)[1]
+    return second if first["seq"] == second["seq"] else None
+
+
+def test_the_deploy_api_follows_it_over_a_restart_of_the_broker(tmp_path):
+    async def work(broker):
+        heard = asyncio.Event()
+        attendance = Attendance(
+            f"http://{broker.ready['health']}", broker.signing.status_token, lambda _: heard.set()
+        )
+        record = Record(user="ada", name="default", spec=Spec(profile=""))
+        following = asyncio.create_task(attendance.follow())
+
+        async def reaches(condition):
+            async with asyncio.timeout(20):
+                while not condition():  # noqa: ASYNC110 - several things change it
+                    await asyncio.sleep(0.02)
+
+        with Server(broker, "ada", server="default", generation=2) as server:
+            await asyncio.to_thread(server.join)
+            await reaches(lambda: attendance.of(record) is not None)
+            assert heard.is_set()
+            assert attendance.of(record).generation == 2
+            broker.process.kill()
+            broker.process.wait()
+            await reaches(lambda: not attendance.known)
+            assert attendance.of(record) is not None  # that the broker is away ends no server
+            health = broker.ready["health"]
+            await asyncio.to_thread(broker.start, "--health-address", health)
+            await reaches(lambda: attendance.known)
+            assert attendance.of(record) is None
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    with running(tmp_path) as broker:
+        asyncio.run(work(broker))
