@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from rexec_server import handoff as h
+from rexec_server.exec.container import Container
 from rexec_server.exec.memory import OomCounter, Watchdog
 from rexec_server.exec.processes import Ending
 from tests.backend.executing import Agent, eventually, gone
@@ -178,12 +179,14 @@ def test_memory_that_children_take_counts_and_shared_memory_counts_once(start):
 
 
 def test_an_oom_kill_of_the_system_is_seen_once(tmp_path):
-    counter = OomCounter()
-    counter._file = tmp_path / "memory.events"
-    counter._file.write_text("low 0\noom 1\noom_kill 3\n")
+    events = tmp_path / "memory.events"
+    events.write_text("low 0\noom 1\noom_kill 2\n")
+    counter = OomCounter(Container(tmp_path, 2))
+    assert not counter.advanced()
+    events.write_text("low 0\noom 1\noom_kill 3\n")
     assert counter.advanced()
     assert not counter.advanced()
-    counter._file.unlink()
+    events.unlink()
     assert not counter.advanced()
 
 

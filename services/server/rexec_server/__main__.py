@@ -1,4 +1,4 @@
-"""``python -m rexec_server agent`` and ``python -m rexec_server exec``."""
+"""``python -m rexec_server`` with ``agent``, ``exec`` or ``environment``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 _COMMANDS = {
     "agent": ("rexec_server.agent.command", "agent_command"),
+    "environment": ("rexec_server.environment.command", "environment_command"),
     "exec": ("rexec_server.exec.command", "exec_command"),
 }
 
@@ -28,7 +29,7 @@ class _Lazy(click.Group):
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Start one of the two halves of a rexec server.
+    """Start one of the two halves of a rexec server, or install packages for it.
 
     The agent keeps jobs and results and speaks to the broker; exec runs the user's code.
     """

@@ -25,6 +25,7 @@ from rexec_server.agent.spool import DiskSpool
 from rexec_server.options import option
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE_TO_BE = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 _DEFAULTS = Limits()
 _BYTES = click.IntRange(min=1024 * 1024)
@@ -116,6 +117,16 @@ def _broker_key(_: click.Context, __: click.Parameter, value: str) -> bytes:
     help="File descriptor to write one line of JSON to once the broker has welcomed the server.",
 )
 @option(
+    "--ready-file",
+    type=_FILE_TO_BE,
+    help="File that exists exactly while the broker has welcomed the server.",
+)
+@option(
+    "--liveness-file",
+    type=_FILE_TO_BE,
+    help="File that is touched every few seconds while the agent works.",
+)
+@option(
     "--log-level",
     type=click.Choice(LOG_LEVELS),
     default="info",
@@ -175,6 +186,8 @@ def _run(options: dict[str, Any]) -> None:
         handoff=handoff,
         status=options["directory"] / "status.json",
         ready=options["ready_fd"],
+        ready_file=options["ready_file"],
+        liveness_file=options["liveness_file"],
     )
     loop = AgentLoop(
         machine,

@@ -17,6 +17,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_server import handoff as h
 from rexec_server.agent.machine import AgentMachine
 from rexec_server.agent.schedule import MANAGER
+from rexec_server.trace import why_gone
 
 _READ = 256 * 1024
 _PIPE = 1024 * 1024
@@ -204,7 +205,8 @@ class ExecPort:
             self._close(worker)
         for pid in list(self._pipes):
             self._close_pipes(pid)
-        self._machine.manager_down(self._clock())
+        reason, oom = why_gone(self._path.parent)
+        self._machine.manager_down(self._clock(), reason, oom=oom)
 
     def _worker_gone(self, now: float, message: h.WorkerGone) -> None:
         worker = self._peers.get(message.pid)

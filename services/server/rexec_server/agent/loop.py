@@ -17,6 +17,7 @@ from rexec_jupyter.core.trust import KeyPair
 from rexec_server.agent.exec_port import ExecPort, Handler
 from rexec_server.agent.link import BrokerLink, Change
 from rexec_server.agent.machine import AgentMachine
+from rexec_server.agent.signs import Signs
 
 STATUS_EVERY = 1.0
 """Seconds between two writings of the status file."""
@@ -41,6 +42,8 @@ class Places:
     ----------
     ready
         File descriptor to write a line of JSON to once a broker has welcomed the agent.
+    ready_file, liveness_file
+        See `signs.Signs`.
     """
 
     endpoint: str
@@ -50,6 +53,8 @@ class Places:
     handoff: Path
     status: Path
     ready: int | None = None
+    ready_file: Path | None = None
+    liveness_file: Path | None = None
 
 
 class AgentLoop:
@@ -88,6 +93,7 @@ class AgentLoop:
         self._watch_link()
         self._hold_until = 0.0
         self._stopping = 0
+        self._signs = Signs(places.ready_file, places.liveness_file)
         self._status = (0, 0, 0, False)
         self._status_at = float("-inf")
         self._welcomed = False
@@ -114,6 +120,7 @@ class AgentLoop:
             machine = self._machine
             self._status = (machine.running, machine.queued, machine.unfetched, False)
             self._write_status()
+            self._signs.remove()
             self._port.close()
             self._link.close()
             self._poll.close()
@@ -142,6 +149,7 @@ class AgentLoop:
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
         deadline = min(deadline, self._send(now), self._tell_status(now))
+        deadline = min(deadline, self._signs.show(now, welcomed=self._machine.welcomed))
         more = self._machine.more and not self._link.blocked
         wait = 0.0 if more or self._link.pending else max(0.0, deadline - self._clock())
         for descriptor, events in self._poll.poll(min(wait, 3600.0)):

@@ -31,6 +31,7 @@ from rexec_server.agent.recovery import Recovery
 from rexec_server.agent.schedule import MANAGER, Schedule
 from rexec_server.agent.sessions import Sessions
 from rexec_server.agent.spool import Spool
+from rexec_server.trace import GONE
 
 HOUSEKEEPING = 1.0
 """Seconds between two looks at what is neither urgent nor precise."""
@@ -299,9 +300,9 @@ class AgentMachine:
                 self._link.say_hello(now)
         self._schedule.manager_up(now)
 
-    def manager_down(self, now: float) -> None:
+    def manager_down(self, now: float, reason: str = GONE, *, oom: bool = False) -> None:
         """Note that exec is gone; whatever its workers still said must have been told before."""
-        self._outcome.manager_down(now)
+        self._outcome.manager_down(now, reason, oom=oom)
 
     def worker_up(self, now: float, pid: int) -> None:
         """Note that a worker is there, and idle."""

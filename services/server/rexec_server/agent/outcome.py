@@ -12,7 +12,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_server import handoff as h
 from rexec_server.agent.delivery import Delivery
 from rexec_server.agent.job import NOTHING, Job, Shared
-from rexec_server.agent.schedule import Schedule, Worker
+from rexec_server.agent.schedule import MANAGER, Schedule, Worker
 from rexec_server.agent.sessions import Sessions
 
 REASON_WAIT = 2.0
@@ -269,10 +269,11 @@ class Outcome:
             self.crash(now, job, reason, message)
         self._release_cell(now, job)
 
-    def manager_down(self, now: float) -> None:
+    def manager_down(self, now: float, reason: str, *, oom: bool) -> None:
         """Exec is gone, and everything that ran there with it."""
+        how = h.WorkerGone(pid=MANAGER, oom=oom)
         for job in self._schedule.manager_down():
-            self.crash(now, job, "The process that runs the user's code (exec) ended.", None)
+            self.crash(now, job, reason, how)
         self._sessions.manager_down(now)
 
     def crash(

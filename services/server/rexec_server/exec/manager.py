@@ -8,14 +8,16 @@ import signal
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from rexec_jupyter.core.versions import PYTHON
 from rexec_server import handoff as h
 from rexec_server.exec.cells import Sessions
-from rexec_server.exec.memory import INTERVAL, OomCounter, Watchdog
+from rexec_server.exec.container import Container
+from rexec_server.exec.memory import IDLE_INTERVAL, INTERVAL, OomCounter, Watchdog
 from rexec_server.exec.processes import Guard
 from rexec_server.exec.workers import Workers
+from rexec_server.trace import Trace
 
 _RETRY = (0.02, 1.0)
 """First and longest pause between two attempts to reach the agent, in seconds."""
@@ -73,18 +75,36 @@ class Manager:
     workers
         How many worker processes there should be.
     memory
-        Bytes that the processes may take together; 0 means no limit.
+        Bytes that the processes may take together; 0 means no limit, None that of the
+        container.
     directory
         Their working directory.
+    grace
+        Seconds after SIGTERM in which the agent may still have code run; once it has closed
+        its connection, there is nothing more to wait for.
     """
 
     def __init__(
-        self, handoff: Path, workers: int, memory: int, directory: Path, guard: Guard
+        self,
+        handoff: Path,
+        workers: int,
+        memory: int | None,
+        directory: Path,
+        guard: Guard,
+        *,
+        grace: float = 0.0,
     ) -> None:
-        ooms = OomCounter()
+        container = Container.find()
+        self._ooms = ooms = OomCounter(container)
+        if memory is None and container is not None:
+            self._watchdog = Watchdog(container.limit(), container)
+        else:
+            self._watchdog = Watchdog(memory or 0)
+        self._trace = Trace(handoff)
+        self._grace = grace
+        self._urgent = asyncio.Event()
         self._socket = handoff / h.SOCKET
         self._count = workers
-        self._memory = memory
         self._stopping = asyncio.Event()
         self._agent: _Agent | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,9 +115,8 @@ class Manager:
         """Serve one agent after the other, until a signal says stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
-        if self._memory:
-            self._do(self._watch(Watchdog(self._memory)))
+            loop.add_signal_handler(number, self._stop)
+        self._do(self._watch())
         stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set():
             agent = await self._connect()
@@ -105,11 +124,28 @@ class Manager:
                 continue
             closed = asyncio.create_task(agent.closed.wait())
             await asyncio.wait([stopping, closed], return_when=asyncio.FIRST_COMPLETED)
+            if self._grace and not closed.done():
+                await self._wind_up(closed)
             closed.cancel()
+            if self._stopping.is_set():
+                self._trace.stopping()
             self._agent = None
             agent.close()
             await asyncio.gather(self.workers.stop(), self.sessions.stop())
         self.sessions.remove_place()
+
+    def _stop(self) -> None:
+        """End; the second time at once."""
+        if self._stopping.is_set():
+            self._urgent.set()
+        self._stopping.set()
+
+    async def _wind_up(self, closed: asyncio.Task[Literal[True]]) -> None:
+        """Go on until the agent has had all it runs come to an end."""
+        urgent = asyncio.create_task(self._urgent.wait())
+        waiting = [closed, urgent]
+        await asyncio.wait(waiting, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
+        urgent.cancel()
 
     def obey(self, message: h.ToManager, payload: bytes) -> None:
         """Do what the agent says."""
@@ -159,11 +195,17 @@ class Manager:
         if self._agent is not None:
             self.sessions[_DEFAULT_SESSION].warm()
 
-    async def _watch(self, watchdog: Watchdog) -> None:
+    async def _watch(self) -> None:
+        watchdog = self._watchdog
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(INTERVAL if watchdog.limit else IDLE_INTERVAL)
+            self._ooms.look()
+            if not watchdog.limit:
+                continue
             kernels = self.sessions.by_pid()
             found = watchdog.victim([*self.workers.pids, *kernels])
+            if not self._stopping.is_set():
+                self._trace.note(watchdog.taken, watchdog.limit)
             if found is None:
                 continue
             pid, reason = found

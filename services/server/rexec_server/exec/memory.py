@@ -3,57 +3,51 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from rexec_server.exec.container import Container
+from rexec_server.trace import readable
+
 INTERVAL = 0.1
 """Seconds between two samples."""
+IDLE_INTERVAL = 1.0
+"""The same where there is no limit."""
 _FRACTION = 0.95
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_CGROUPS = Path("/sys/fs/cgroup")
+_RECENT = 2.0
+"""Seconds for which a process that the system killed may be the one that is found gone."""
 
 
 class OomCounter:
     """Tells whether the system killed a process of this control group for lack of memory."""
 
-    def __init__(self) -> None:
-        self._file = _events_file()
+    def __init__(self, container: Container | None) -> None:
+        self._container = container
         self._seen = self._count()
+        self._unexplained = 0
+        self._at = 0.0
+
+    def look(self) -> None:
+        """Take note of what happened. What is long past explains no end any more."""
+        now = time.monotonic()
+        before, self._seen = self._seen, self._count()
+        if self._seen > before:
+            self._unexplained += self._seen - before
+            self._at = now
+        elif now - self._at > _RECENT:
+            self._unexplained = 0
 
     def advanced(self) -> bool:
-        """Tell whether there was one since the last time this was asked."""
-        before, self._seen = self._seen, self._count()
-        return self._seen > before
+        """Tell whether there was one lately that has explained no process's end yet."""
+        self.look()
+        explains = self._unexplained > 0
+        self._unexplained -= explains
+        return explains
 
     def _count(self) -> int:
-        if self._file is None:
-            return 0
-        try:
-            fields = dict(line.split() for line in self._file.read_text().splitlines())
-            return int(fields.get("oom_kill", 0))
-        except (OSError, ValueError):
-            return 0
-
-
-def _events_file() -> Path | None:
-    """Find the counters of this process's group, of the first or the second version."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            root, name = _CGROUPS / "memory", "memory.oom_control"
-        elif not controllers:
-            root, name = _CGROUPS, "memory.events"
-        else:
-            continue
-        # Within a container the group may be mounted as the root.
-        for place in (root / path.lstrip("/") / name, root / name):
-            if place.is_file():
-                return place
-    return None
+        return self._container.kills() if self._container is not None else 0
 
 
 class Watchdog:
@@ -62,11 +56,16 @@ class Watchdog:
     Parameters
     ----------
     limit
-        Bytes that all process groups may take together.
+        Bytes that all process groups may take together; 0 for no limit.
+    container
+        What knows how much they take; it is found out process by process without.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, container: Container | None = None) -> None:
+        self.limit = limit
+        self.taken = 0
+        """Bytes, when that was last looked at."""
+        self._container = container
 
     def victim(self, leaders: Iterable[int]) -> tuple[int, str] | None:
         """Return the leader of the largest group, and why, if all take too much.
@@ -77,17 +76,19 @@ class Watchdog:
             Process ids of the groups' leaders; their descendants count too.
         """
         families = {leader: [leader, *_descendants(leader)] for leader in leaders}
-        if sum(map(_resident, _all(families))) <= self._limit * _FRACTION:
+        known = self._container.taken() if self._container is not None else 0
+        self.taken = known or sum(map(_resident, _all(families)))
+        if not families or self.taken <= self.limit * _FRACTION:
             return None
         # That counts shared pages once for each process, but is quickly found.
         sizes = {leader: sum(map(_proportional, pids)) for leader, pids in families.items()}
-        total = sum(sizes.values())
-        if total <= self._limit * _FRACTION:
+        self.taken = known or sum(sizes.values())
+        if self.taken <= self.limit * _FRACTION:
             return None
         largest = max(sizes, key=lambda leader: sizes[leader])
         reason = (
-            f"it was out of memory: it took {_readable(sizes[largest])},"
-            f" all processes together {_readable(total)} of {_readable(self._limit)}"
+            f"it was out of memory: it took {readable(sizes[largest])},"
+            f" all processes together {readable(self.taken)} of {readable(self.limit)}"
         )
         return largest, reason
 
@@ -123,7 +124,3 @@ def _proportional(pid: int) -> int:
     except OSError:
         return 0
     return _resident(pid)
-
-
-def _readable(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
