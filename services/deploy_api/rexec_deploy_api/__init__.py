@@ -1,0 +1,1 @@
+"""The deploy API: it starts, watches and ends the servers of users."""

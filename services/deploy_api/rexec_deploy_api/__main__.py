@@ -1,0 +1,34 @@
+"""``python -m rexec_deploy_api``: run a deploy API."""
+
+from typing import Any
+
+import click
+
+from rexec_jupyter._version import __version__
+from rexec_jupyter.web.command import options, serve_as
+
+_PREFIX = "REXEC_DEPLOY"
+
+
+@click.group(context_settings={"show_default": True, "max_content_width": 100})
+@click.version_option(__version__, prog_name="rexec-deploy-api")
+def main() -> None:
+    """Run a deploy API: it starts, watches and ends the servers that run the code of users.
+
+    Environment variables, or a file .env in the working directory, set what it offers.
+    """
+
+
+@main.command("serve")
+@options(_PREFIX, 8000)
+def _serve(**chosen: Any) -> None:
+    """Answer requests until SIGTERM or SIGINT.
+
+    What it knows is in one process. Where servers run in Kubernetes several of these can run side
+    by side; one of them looks after the servers, and all answer.
+    """
+    serve_as("deploy API", "rexec_deploy_api.worker:application", _PREFIX, **chosen)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m rexec_deploy_api")
