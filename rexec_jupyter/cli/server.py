@@ -67,12 +67,13 @@ async def _up(backend: LocalBackend, *, detach: bool) -> int:
         if detach:
             await backend.keep()
             status["kept"] = True
+        presses = None if detach else _listen()  # first: whoever reads that it runs may end it
         _tell_ready(status, "started" if ours else "runs already")
-        if detach:
+        if presses is None:
             note("It goes on until `rexec down`.")
             return Exit.OK
         note("Ctrl-C ends it.")
-        return await _watch(backend, status)
+        return await _watch(backend, status, presses)
     except EndedError:
         note("The server has ended.")
         return Exit.UNREACHABLE
@@ -89,12 +90,18 @@ def _tell_ready(status: Status, how: str) -> None:
     answer({"state": how} | _facts(status), "\n".join([text, *_endpoint(status)]))
 
 
-async def _watch(backend: LocalBackend, status: Status) -> int:
-    """Tell what changes, until Ctrl-C or until it ends."""
+def _listen() -> asyncio.Queue[signal.Signals]:
     presses: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, presses.put_nowait, number)
+    return presses
+
+
+async def _watch(
+    backend: LocalBackend, status: Status, presses: asyncio.Queue[signal.Signals]
+) -> int:
+    """Tell what changes, until Ctrl-C or until it ends."""
     shown = ""
     asked = False
     while True:

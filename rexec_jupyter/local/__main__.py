@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import socket
 from pathlib import Path
 
-from rexec_jupyter.local.deployment import Settings
 from rexec_jupyter.local.paths import Paths
+from rexec_jupyter.local.settings import Settings
 from rexec_jupyter.local.supervisor import Supervisor
 
 
@@ -33,7 +34,11 @@ def main() -> None:
     for descriptor in (lock, listen):
         os.set_inheritable(descriptor, False)  # noqa: FBT003
     # The lock is held by being open until this process ends.
-    Supervisor(Paths(root), socket.socket(fileno=listen), Settings(**options)).run()
+    asyncio.run(_run(Paths(root), socket.socket(fileno=listen), Settings(**options)))
+
+
+async def _run(paths: Paths, listener: socket.socket, settings: Settings) -> None:
+    await Supervisor(paths, listener, settings).run()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from rexec_jupyter.core.errors import (
     StartError,
 )
 from rexec_jupyter.local.connection import Connection, EndedError
-from rexec_jupyter.local.deployment import LINGER, ORPHAN_LIMIT, Settings
 from rexec_jupyter.local.paths import (
     Paths,
     UnsafeDirectoryError,
@@ -32,6 +31,7 @@ from rexec_jupyter.local.paths import (
     runtime_directory,
 )
 from rexec_jupyter.local.processes import tail
+from rexec_jupyter.local.settings import LINGER, ORPHAN_LIMIT, Settings
 
 START_SECONDS = 30.0
 """How long the backend may take to get ready."""

@@ -21,7 +21,7 @@ from rexec_jupyter.core.versions import PYTHON, minor
 from rexec_jupyter.local.backend import LocalBackend
 from rexec_jupyter.local.connection import Connection, EndedError
 from rexec_jupyter.local.paths import Paths, UnsafeDirectoryError, check_private, runtime_path
-from rexec_jupyter.local.processes import tail
+from rexec_jupyter.local.processes import previous, tail
 
 if TYPE_CHECKING:
     from rexec_jupyter.core.client import Client
@@ -188,7 +188,7 @@ def _parts(paths: Paths, status: dict[str, Any]) -> Iterator[Finding]:
         elif part["starts"] > 1:
             good = False
             text = f"it had to be started again, {part['starts'] - 1} x"
-            yield Finding(name, "warn", text, f"Its log tells why: {log}")
+            yield Finding(name, "warn", text, _why(log))
     yield from _endpoint(status["api"], paths)
     if good:
         told = ", ".join(f"{name} {part['pid']}" for name, part in status["parts"].items())
@@ -204,10 +204,14 @@ def _endpoint(api: dict[str, Any], paths: Paths) -> Iterator[Finding]:
         yield Finding("endpoint", "warn", text, hint)
     elif api["starts"] > 1:
         text = f"it had to be started again, {api['starts'] - 1} x"
-        yield Finding("endpoint", "warn", text, f"Its log tells why: {log}")
+        yield Finding("endpoint", "warn", text, _why(log))
     else:
         state = "ready" if api["state"] == "ready" else "starts when somebody wants it"
         yield Finding("endpoint", "ok", f"{api['url']}, {state}")
+
+
+def _why(log: Path) -> str:
+    return f"Its last log may tell why: {previous(log)}. That of now: {log}"
 
 
 def _dates(status: dict[str, Any], ticket: dict[str, Any]) -> Iterator[Finding]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 from rexec_jupyter.local.paths import Paths, UnsafeDirectoryError, data_path, private_directory
-from rexec_jupyter.local.processes import Part
+from rexec_jupyter.local.processes import Part, module_command
 
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
@@ -80,10 +79,9 @@ class LocalEndpoint:
             text = str(error) if isinstance(error, UnsafeDirectoryError) else f"{error}."
             self._error = f"The endpoint cannot have its directory: {text}"
             return None
-        command = [sys.executable, "-P", "-m", "rexec_ep_api", "serve"]
         self.part = Part(
             "endpoint",
-            [*command, "--fd", str(self.door.fileno())],
+            module_command("rexec_ep_api", "serve", "--fd", str(self.door.fileno())),
             self._paths.log("endpoint"),
             self._environment(),
             announces=True,

@@ -168,6 +168,11 @@ class Paths:
         return self.root / "kept"
 
     @property
+    def servers(self) -> Path:
+        """What is noted of the server while the backend runs."""
+        return self.root / "server"
+
+    @property
     def work(self) -> Path:
         """Working directory of the code that is run, unless another one was asked for."""
         return self.root / "work"

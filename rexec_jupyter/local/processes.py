@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-from rexec_jupyter.core.startup import die_with
 
 FIRST_DELAY = 0.1
 """Seconds before a process that died is started again."""
@@ -23,6 +23,7 @@ LOG_BYTES = 1 << 20
 """Size at which a log is turned over."""
 
 _SET_CHILD_SUBREAPER = 36
+_POLL = 0.01
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -30,6 +31,21 @@ def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies."""
     if sys.platform == "linux":
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def module_command(*arguments: str) -> list[str]:
+    """Return the command that runs a module in a child which never outlives this process.
+
+    It ends with the thread that starts it, so that should be one which lasts.
+
+    Parameters
+    ----------
+    arguments
+        Name of the module, and what it is to be told.
+    """
+    # -P: what lies in the working directory is not to be taken for a module of ours.
+    bound = [sys.executable, "-P", "-m", "rexec_jupyter.core.bound", str(os.getpid())]
+    return [*bound, *arguments]
 
 
 class Part:
@@ -40,9 +56,10 @@ class Part:
     name
         For people, and for its log.
     command
-        Program and arguments.
+        Program and arguments, as of `module_command`.
     log
-        File that takes its standard output and error.
+        File that takes its standard output and error. That of the process before it is kept
+        as `previous`.
     environment
         Its environment.
     announces
@@ -63,6 +80,10 @@ class Part:
         Whether the running process said that it is ready.
     due
         When to start it again, in seconds of the monotonic clock, or `None` while it runs.
+    age
+        How old the last process became, in seconds.
+    code
+        How the last process ended, as `subprocess` tells it; `None` if none did.
     starts, failures
         Starts in all, and deaths since it last was sound.
     """
@@ -85,6 +106,8 @@ class Part:
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_fd: int | None = None
         self.due: float | None = None
+        self.age = 0.0
+        self.code: int | None = None
         self.starts = self.failures = 0
         self._command = command
         self._environment = environment
@@ -101,11 +124,12 @@ class Part:
             self.ready_fd, far_end = os.pipe()
             command += ["--ready-fd", str(far_end)]
             passed.append(far_end)
-        parent = os.getpid()
         self.due = None
         self.starts += 1
         self._started = now
         try:
+            with contextlib.suppress(FileNotFoundError):
+                self.log.replace(previous(self.log))
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
                     command,
@@ -116,7 +140,6 @@ class Part:
                     cwd=self._directory,
                     start_new_session=True,
                     pass_fds=passed,
-                    preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - there is one thread
                 )
         except (OSError, subprocess.SubprocessError) as error:
             with contextlib.suppress(OSError), self.log.open("a") as text:
@@ -130,14 +153,19 @@ class Part:
         """Take note that the process ended with this status, and plan its next start."""
         if self.process is None:
             return
-        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.process.returncode = self.code = os.waitstatus_to_exitcode(status)
         self.process = None
         self.announced = False
         self._plan(now)
 
     def _plan(self, now: float) -> None:
-        self.failures = 1 if now - self._started > SOUND else self.failures + 1
+        self.age = now - self._started
+        self.failures = 1 if self.age > SOUND else self.failures + 1
         self.due = now + min(LAST_DELAY, FIRST_DELAY * 2 ** (self.failures - 1))
+
+    def lived(self, now: float) -> float:
+        """Return for how many seconds the process has run; 0 if none does."""
+        return now - self._started if self.process else 0.0
 
     @property
     def ready(self) -> bool:
@@ -156,8 +184,13 @@ class Part:
             os.kill(self.process.pid, number)
 
     def last_words(self, lines: int = 12) -> list[str]:
-        """Return the last lines of its log."""
-        return tail(self.log, lines)
+        """Return the last lines of its log, or of the one before if it wrote nothing yet."""
+        return tail(self.log, lines) or tail(previous(self.log), lines)
+
+
+def previous(log: Path) -> Path:
+    """Return where the log of the process before this one is."""
+    return log.with_suffix(".previous.log")
 
 
 def tail(path: Path, lines: int) -> list[str]:
@@ -181,6 +214,29 @@ def turn_over(path: Path) -> None:
             os.truncate(path, 0)
     except OSError:
         pass  # a full disk is no reason to end the work
+
+
+def reap(pids: Iterable[int]) -> None:
+    """Take note of those of these children that ended."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+async def end_children(grace: float) -> None:
+    """Kill all children, adopted ones included, and wait until they are gone.
+
+    Parameters
+    ----------
+    grace
+        For how many seconds at most.
+    """
+    deadline = time.monotonic() + grace
+    while (left := children()) and time.monotonic() < deadline:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)  # nobody else reaps it: it is there, maybe dead
+        reap(left)
+        await asyncio.sleep(_POLL)
 
 
 def children() -> list[int]:

@@ -22,34 +22,35 @@ holds a connection is a user of the backend; what it may ask:
 
 Anything else is answered with ``error``.
 
-One thread does everything, which makes it safe to start children the way `Part` does.
+One thread does everything. It lasts as long as the process, and children end with it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
-import selectors
 import shutil
 import signal
 import socket
 import struct
 import sys
 import time
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rexec_jupyter.local.deployment import Deployment, Settings
+from rexec_deploy_api.spawner.process_server import HOPELESS
+from rexec_jupyter.local.deployment import Deployment
 from rexec_jupyter.local.endpoint import LocalEndpoint
+from rexec_jupyter.local.keeper import Keeper
 from rexec_jupyter.local.paths import PAYLOADS, Paths
-from rexec_jupyter.local.processes import Part, adopt_orphans, children, turn_over
+from rexec_jupyter.local.processes import adopt_orphans, children, end_children, reap, turn_over
+from rexec_jupyter.local.settings import Settings
 
 _HOUSEKEEPING = 1.0
 _STATUS_DELAY = 1.5  # the agent tells of a new job within a second
-_HOPELESS = 3
 _GRACE = 5.0
 _MAX_LINE = 64 * 1024
 
@@ -68,7 +69,7 @@ class _User:
 
 
 class Supervisor:
-    """Runs the backend in one runtime directory.
+    """Runs the backend in one runtime directory; made where an event loop runs.
 
     Parameters
     ----------
@@ -84,61 +85,52 @@ class Supervisor:
         self._paths = paths
         self._listener = listener
         self._settings = settings
-        self._deployment = Deployment(paths, settings)
+        self._loop = asyncio.get_running_loop()
+        self._stir = asyncio.Event()
+        self._deployment = Deployment(paths, settings, self._deployment_changed)
         self._endpoint = LocalEndpoint(paths, self._deployment.user)
-        self._selector = selectors.DefaultSelector()
+        self._endpoint_keeper: Keeper | None = None
         self._users: set[_User] = set()
         self._waiting: list[_User] = []
         self._awaiting_endpoint: list[_User] = []
-        self._parts: list[Part] = []
-        self._all_started = self._was_ready = self._stopping = self._kept = False
-        self._watches_door = False
+        self._was_ready = self._stopping = self._kept = self._watches_door = False
         self._broken: dict[str, Any] = {}
         self._idle_since = self._began = time.monotonic()
         self._clock = time.time() - self._began
         self._linger = max(settings.linger, _STATUS_DELAY)
-        self._woken, self._wake = os.pipe()
 
-    def run(self) -> None:
+    async def run(self) -> None:
         """Run the backend until nobody needs it any more."""
         adopt_orphans()
         self._watch_signals()
         self._listener.setblocking(False)  # noqa: FBT003
-        self._selector.register(self._listener, selectors.EVENT_READ, self._admit)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._drop_wakings)
+        self._loop.add_reader(self._listener, self._admit)
         try:
-            self._start()
+            await self._start()
             while not self._stopping:
-                self._serve()
+                await self._serve()
         finally:
-            self._end()
+            await self._end()
 
     def _watch_signals(self) -> None:
-        for descriptor in (self._woken, self._wake):
-            os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._asked_to_stop)
+            self._loop.add_signal_handler(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it only has to wake the loop
+        self._loop.add_signal_handler(signal.SIGCHLD, self._reap_orphans)
 
-    def _asked_to_stop(self, *_: object) -> None:
+    def _stop(self) -> None:
         self._stopping = True
+        self._stir.set()
 
-    def _drop_wakings(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._woken, 4096):
-                pass
-
-    def _serve(self) -> None:
-        for key, _ in self._selector.select(self._patience(time.monotonic())):
-            key.data()
-        self._reap()
-        now = time.monotonic()
-        self._restart(now)
-        for part in self._processes:
-            turn_over(part.log)
+    async def _serve(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience(time.monotonic())):
+                await self._stir.wait()
+        self._stir.clear()
+        self._deployment.turn_over()
         turn_over(self._paths.log("supervisor"))
+        turn_over(self._paths.log("endpoint"))
+        now = time.monotonic()
         if self._users:
             self._idle_since = now
         unused = now - self._idle_since
@@ -148,10 +140,9 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         """Return how long there is nothing to do unless something happens."""
-        waits = [part.due - now for part in self._processes if part.due is not None]
-        if (linger := self._idle_since + self._linger - now) > 0:
-            waits.append(linger)  # later than that, it is jobs that keep this going
-        return max(0.0, min([_HOUSEKEEPING, *waits]))
+        linger = self._idle_since + self._linger - now
+        # Later than that, it is jobs that keep this going.
+        return min(_HOUSEKEEPING, linger) if linger > 0 else _HOUSEKEEPING
 
     def _jobs(self, *kinds: str) -> int:
         """Count the jobs of these kinds that the agent last told of."""
@@ -163,86 +154,34 @@ class Supervisor:
 
     # ------------------------------------------------------------------------- the parts
 
-    @property
-    def _processes(self) -> list[Part]:
-        """What runs: all that cells and calls need, and the endpoint once it was wanted."""
-        return self._parts + ([self._endpoint.part] if self._endpoint.part else [])
-
-    def _start(self) -> None:
+    async def _start(self) -> None:
         try:
             self._clear_handoff()  # it may be from a supervisor that was killed
             payloads = self._paths.handoff / PAYLOADS
             if self._paths.kept.exists() and not payloads.exists():
                 shutil.move(self._paths.kept, payloads)
-            for part in self._deployment.parts():
-                self._parts.append(part)
-                self._launch(part)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told
-            reason = "".join(traceback.format_exception_only(error)).strip()
-            self._give_up(reason, traceback.format_exc().splitlines())
-        self._all_started = True
+            _remove(self._paths.servers)  # so may this be
+        except OSError as error:
+            self._give_up(str(error), [])
+        else:
+            await self._deployment.start()
 
-    def _launch(self, part: Part) -> None:
-        part.start(time.monotonic())
-        if part.ready_fd is not None:
-            self._selector.register(
-                part.ready_fd, selectors.EVENT_READ, lambda: self._announced(part)
-            )
+    def _deployment_changed(self) -> None:
+        if (failure := self._deployment.failure) is not None and not self._broken:
+            self._give_up(*failure)
+        self._answer_waiting()
 
-    def _announced(self, part: Part) -> None:
-        if part.ready_fd is not None:
-            part.announced = bool(os.read(part.ready_fd, _MAX_LINE))
-            self._close_announcement(part)
-            self._answer_waiting()
-            self._answer_awaiting_endpoint()
-
-    def _close_announcement(self, part: Part) -> None:
-        if part.ready_fd is not None:
-            self._selector.unregister(part.ready_fd)
-            os.close(part.ready_fd)
-            part.ready_fd = None
-
-    def _reap(self) -> None:
-        """Take note of every child that ended: a part, or an orphan that was adopted."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            for part in self._processes:
-                if part.pid == pid:
-                    self._close_announcement(part)
-                    part.ended(time.monotonic(), status)
-                    if not self._stopping:
-                        _log(f"{part.name} ended with {os.waitstatus_to_exitcode(status)}")
-
-    def _restart(self, now: float) -> None:
-        for part in self._processes:
-            if part.due is None or self._broken:
-                continue
-            if part is self._endpoint.part:
-                self._answer_awaiting_endpoint()  # cells and calls do without it
-            elif part.failures >= _HOPELESS and not self._was_ready:
-                self._give_up(f"its {part.name} ends as soon as it starts", part.last_words())
-                continue
-            if part.due <= now:
-                self._launch(part)
-                self._answer_waiting()
+    def _reap_orphans(self) -> None:
+        """Take note of children that were adopted and ended; our own are waited for elsewhere."""
+        own = {part.pid for part in self._deployment.parts}
+        if self._endpoint.part is not None:
+            own.add(self._endpoint.part.pid)
+        reap(pid for pid in children() if pid not in own)
 
     def _give_up(self, reason: str, log: list[str]) -> None:
         _log(reason)
         self._broken = {"error": reason, "log": log}
         self._answer_waiting()
-
-    @property
-    def _ready(self) -> bool:
-        # Before everything has worked once, a part that failed has to prove itself.
-        return self._all_started and all(
-            part.ready and (self._was_ready or not part.failures or part.announces)
-            for part in self._parts
-        )
 
     # ------------------------------------------------------------------------- the users
 
@@ -261,7 +200,7 @@ class Supervisor:
         connection.setblocking(False)  # noqa: FBT003
         user = _User(connection)
         self._users.add(user)
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._hear(user))
+        self._loop.add_reader(connection, self._hear, user)
 
     def _hear(self, user: _User) -> None:
         try:
@@ -280,12 +219,13 @@ class Supervisor:
             self._answer(user, bytes(line))
 
     def _leave(self, user: _User) -> None:
-        self._selector.unregister(user.connection)
+        self._loop.remove_reader(user.connection)
         user.connection.close()
         self._users.discard(user)
         for waiting in (self._waiting, self._awaiting_endpoint):
             waiting[:] = [other for other in waiting if other is not user]
         self._idle_since = time.monotonic()
+        self._stir.set()
 
     def _answer(self, user: _User, line: bytes) -> None:
         try:
@@ -314,17 +254,17 @@ class Supervisor:
                     user.tell({"busy": busy})
                 else:
                     user.tell({"stopping": True})
-                    self._stopping = True
+                    self._stop()
             case _:
                 user.tell({"error": "not understood, or not now"})
 
     def _answer_waiting(self) -> None:
-        if not (self._ready or self._broken):
+        if not (self._deployment.ready or self._broken):
             return
         if not (self._was_ready or self._broken):
             self._was_ready = True
             # Only now does anybody who comes to its door start it: cells and calls go first.
-            self._selector.register(self._endpoint.door, selectors.EVENT_READ, self._want_endpoint)
+            self._loop.add_reader(self._endpoint.door, self._want_endpoint)
             self._watches_door = True
             if self._awaiting_endpoint:
                 self._want_endpoint()
@@ -336,7 +276,8 @@ class Supervisor:
         }
         for user in self._waiting:
             user.tell(self._broken or address)
-            self._stopping = self._stopping or bool(self._broken)
+            if self._broken:
+                self._stop()
         self._waiting.clear()
 
     def _want_endpoint(self) -> None:
@@ -344,14 +285,18 @@ class Supervisor:
         if not self._watches_door:
             return
         self._watches_door = False
-        self._selector.unregister(self._endpoint.door)
+        self._loop.remove_reader(self._endpoint.door)
         if (part := self._endpoint.make()) is not None:
-            self._launch(part)
+            self._endpoint_keeper = Keeper(part, self._endpoint_changed)
+            self._endpoint_keeper.start()
         self._answer_awaiting_endpoint()
+
+    def _endpoint_changed(self, _: Keeper) -> None:
+        self._answer_awaiting_endpoint()  # cells and calls do without it
 
     def _answer_awaiting_endpoint(self, *, at_once: bool = False) -> None:
         part = self._endpoint.part
-        failure = self._endpoint.failure(_HOPELESS)
+        failure = self._endpoint.failure(HOPELESS)
         if not failure and (part is None or not (part.ready or at_once)):
             return
         for user in self._awaiting_endpoint:
@@ -363,7 +308,7 @@ class Supervisor:
             "pid": os.getpid(),
             "user": self._deployment.user,
             "users": len(self._users),
-            "ready": self._ready,
+            "ready": self._deployment.ready,
             "kept": self._kept,
             "settings": asdict(self._settings),
             "jobs": {kind: self._jobs(kind) for kind in ("running", "queued", "unfetched")},
@@ -372,7 +317,7 @@ class Supervisor:
             "clock_jump": time.time() - time.monotonic() - self._clock,
             "endpoint": self._deployment.endpoint,
             "health": self._deployment.health_address,
-            "api": self._endpoint.status(_HOPELESS),
+            "api": self._endpoint.status(HOPELESS),
             "handoff": str(self._paths.handoff),
             "parts": {
                 part.name: {
@@ -381,47 +326,32 @@ class Supervisor:
                     "ready": part.ready,
                     "log": [] if part.ready else part.last_words(),
                 }
-                for part in self._parts
+                for part in self._deployment.parts
             },
         }
 
     # --------------------------------------------------------------------------- the end
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         self._stopping = True
+        self._loop.remove_reader(self._listener)
         self._listener.close()
         self._paths.socket.unlink(missing_ok=True)
+        if self._watches_door:
+            self._loop.remove_reader(self._endpoint.door)
         self._endpoint.door.close()
-        if (part := self._endpoint.part) is not None:
-            # It ends beside all the others; one that only starts has nothing to bring to an end.
-            part.signal(signal.SIGTERM if part.ready else signal.SIGKILL)
-        for name in ("agent", "exec", "broker", "endpoint"):  # each needs the next to end well
-            self._end_part(name)
-        deadline = time.monotonic() + _GRACE
-        while (orphans := children()) and time.monotonic() < deadline:
-            for pid in orphans:
-                os.kill(pid, signal.SIGKILL)  # nobody else reaps it: it is there, maybe dead
-            self._await_child(deadline)
+        await asyncio.gather(self._deployment.close(), self._end_endpoint())
+        self._loop.remove_signal_handler(signal.SIGCHLD)
+        await end_children(_GRACE)
         self._clean_up()
         for user in self._users:
+            self._loop.remove_reader(user.connection)
             user.connection.close()
 
-    def _end_part(self, name: str) -> None:
-        for part in self._processes:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if part.name == name:
-                    part.signal(number)
-                    deadline = time.monotonic() + _GRACE
-                    while part.process and time.monotonic() < deadline:
-                        self._await_child(deadline)
-
-    def _await_child(self, deadline: float) -> None:
-        """Wait until some child ends or the deadline has come."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._woken, selectors.EVENT_READ)
-            selector.select(max(0.0, deadline - time.monotonic()))
-        self._drop_wakings()
-        self._reap()
+    async def _end_endpoint(self) -> None:
+        if self._endpoint_keeper is not None:
+            # One that only starts has nothing to bring to an end.
+            await self._endpoint_keeper.end(_GRACE, kindly=self._endpoint_keeper.part.ready)
 
     def _clear_handoff(self) -> None:
         """Remove all but the payloads."""
@@ -442,7 +372,7 @@ class Supervisor:
         else:
             for item in (paths.handoff, paths.state, paths.secret):
                 _remove(item)
-        for item in (paths.keys, paths.logs):
+        for item in (paths.keys, paths.logs, paths.servers):
             _remove(item)
         with contextlib.suppress(OSError):
             paths.work.rmdir()  # unless it holds files of the user

@@ -242,6 +242,16 @@ def test_only_the_end_of_a_log_is_shown(tmp_path):
     assert processes.tail(tmp_path / "absent", 2) == []
 
 
+def test_the_supervisor_loads_nothing_of_http():
+    script = "import sys, rexec_jupyter.local.supervisor; print(*sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "rexec_deploy_api.controller" in shown
+    # Nor anything of cryptography and ZeroMQ, which take longer than all the rest.
+    assert not {"httpx", "fastapi", "uvicorn", "pydantic", "jwt", "cryptography", "zmq"} & {*shown}
+
+
 def test_the_supervisor_is_not_for_people():
     command = [sys.executable, "-m", "rexec_jupyter.local", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "rexec_jupyter": ROOT / "rexec_jupyter",
     "rexec_broker": ROOT / "services/broker/rexec_broker",
+    "rexec_deploy_api": ROOT / "services/deploy_api/rexec_deploy_api",
     "rexec_ep_api": ROOT / "services/ep_api/rexec_ep_api",
     "rexec_server": ROOT / "services/server/rexec_server",
 }
