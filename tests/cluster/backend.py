@@ -1,0 +1,433 @@
+"""A complete backend on the cluster, from the images of this project and plain manifests.
+
+Its identity service takes ``user-HEX`` as the token of the user that the hexadecimal digits
+spell in UTF-8.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import httpx
+
+from rexec_jupyter.core.credentials import SigningKey
+from rexec_jupyter.core.trust import new_keypair
+from tests.cluster.forwarding import Forward
+from tests.cluster.kube import apply, delete, get, kubectl, node_address, until
+
+NAMESPACE = "rexec"
+USERS = "app.kubernetes.io/managed-by=rexec-deploy-api"
+PREFIX = os.environ.get("REXEC_IMAGE_PREFIX", "")
+TAG = os.environ.get("REXEC_IMAGE_TAG", "dev")
+ACCESS = Path(__file__).parents[2] / "services/deploy_api/kubernetes"
+PYTHON = "/opt/rexec/bin/python"
+GiB, MiB = 1 << 30, 1 << 20
+
+IDENTITY = """
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        token = asked.get("token", "")
+        try:
+            user = bytes.fromhex(token.removeprefix("user-")).decode()
+        except ValueError:
+            user = ""
+        known = bool(user) and token.startswith("user-")
+        told = {"sub": user, "username": user[:20], "roles": ["ndp_writer"]}
+        if not known:
+            told = {"error": "unknown token"}
+        self.answer(200 if known else 401, told)
+
+    def do_GET(self):
+        self.answer(200, {})
+
+    def answer(self, status, told):
+        content = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+SMALL = {"cpu": 1, "memory": 512 * MiB}
+PROFILES = {
+    "default": "small",
+    "profiles": [
+        {"name": "small", "description": "Small", **SMALL, "start_timeout": 120},
+        {"name": "tiny", "description": "Little memory", "cpu": 1, "memory": 256 * MiB},
+        {"name": "vast", "description": "Too large", "cpu": 1, "memory": 1024 * GiB,
+         "start_timeout": 20},
+        {"name": "imageless", "description": "No image", **SMALL, "image": "rexec-none:missing",
+         "start_timeout": 20},
+        {"name": "brief", "description": "Ends soon", **SMALL, "idle_timeout": 12,
+         "orphan_timeout": 0, "max_lifetime": 0},
+        {"name": "lasting", "description": "With a home", **SMALL, "home": GiB},
+    ],
+}  # fmt: skip
+
+
+def image(name):
+    """Return the name of an image of this project."""
+    return f"{PREFIX}rexec-{name}:{TAG}"
+
+
+def token(user):
+    """Return the token of a user."""
+    return f"user-{user.encode().hex()}"
+
+
+def meta(name, component="", namespace=NAMESPACE, **more):
+    """Return the metadata of an object."""
+    labels = {"app.kubernetes.io/name": "rexec"}
+    if component:
+        labels["app.kubernetes.io/component"] = component
+    return {"name": name, "namespace": namespace, "labels": labels, **more}
+
+
+def access(*files):
+    """Return what the manifests of this project allow the deploy API."""
+    return "\n---\n".join((ACCESS / file).read_text() for file in files)
+
+
+class Backend:
+    """What is installed, and how to reach it.
+
+    Attributes
+    ----------
+    api, endpoint
+        Addresses of the deploy API and of the endpoint.
+    health
+        Address of the broker's health port.
+    """
+
+    def __init__(self):
+        self.node = node_address()
+        self.signing = SigningKey.generate()
+        self.broker_keys = new_keypair()
+        self.secret = os.urandom(32)
+        self.ports = {}
+        self.doors = {"deploy-api": Forward(), "ep-api": Forward()}
+
+    @property
+    def api(self):
+        return self.doors["deploy-api"].url
+
+    @property
+    def endpoint(self):
+        return self.doors["ep-api"].url
+
+    @property
+    def health(self):
+        return f"http://{self.node}:{self.ports['broker-health']}"
+
+    def install(self, *, replicas=2, settings=None):
+        """Install everything, and wait until it answers."""
+        remove()
+        kubectl("create", "namespace", NAMESPACE)
+        kubectl("apply", "-f", "-", stdin=access("access.yaml", "admission.yaml"))
+        apply(*self._services(), *self._configuration())
+        for service in get("services", namespace=NAMESPACE):
+            self.ports[service["metadata"]["name"]] = service["spec"]["ports"][0].get("nodePort")
+        self.through()
+        apply(*self._workloads(replicas, settings or {}))
+        for name in ("identity", "broker", "deploy-api", "ep-api"):
+            kubectl(
+                "-n",
+                NAMESPACE,
+                "rollout",
+                "status",
+                f"deploy/{name}",
+                "--timeout=150s",
+                timeout=160,
+            )
+        until(lambda: self.answers(f"{self.api}/health"), "the deploy API answers")
+        until(lambda: self.answers(f"{self.endpoint}/health"), "the endpoint answers")
+        return self
+
+    def through(self):
+        """Lead the ports on loopback to the services."""
+        for name, door in self.doors.items():
+            door.to = (self.node, self.ports[name])
+
+    def answers(self, url):
+        """Tell whether there is a good answer at an address."""
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(url, timeout=5).status_code == 200
+        return False
+
+    def ask(self, method, path, user, *, status=None, **options):
+        """Ask the deploy API as a user; return the answer."""
+        headers = {"Authorization": f"Bearer {token(user)}"} | options.pop("headers", {})
+        answer = httpx.request(
+            method, self.api + path, headers=headers, timeout=options.pop("timeout", 30), **options
+        )
+        if status is not None:
+            assert answer.status_code == status, (answer.status_code, answer.text)
+        return answer
+
+    def spawn(self, user, status=(200, 201), **asked):
+        """Have a server of a user; return what the deploy API tells of it."""
+        answer = self.ask("POST", "/v1/servers", user, json=asked)
+        assert answer.status_code in status, (answer.status_code, answer.text)
+        return answer.json()
+
+    def server(self, user, name="default"):
+        """Return what the deploy API tells of a server; None if there is none."""
+        answer = self.ask("GET", f"/v1/servers/{name}", user)
+        return answer.json() if answer.status_code == 200 else None
+
+    def reaches(self, user, *states, name="default", patience=120):
+        """Wait until a server is in one of these states; return it."""
+        seen = []
+
+        def there():
+            server = self.server(user, name)
+            seen[:] = [server]
+            return server if server and server["state"] in states else None
+
+        try:
+            return until(there, f"{user!r} reaches {states}", patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; last: {seen}") from None
+
+    def ends(self, user, name="default", patience=90):
+        """Stop a server and wait until it is gone."""
+        self.ask("DELETE", f"/v1/servers/{name}", user)
+        until(lambda: self.server(user, name) is None, f"the server of {user!r} ends", patience)
+
+    def pods(self, user, name="default"):
+        """Return the pods of a server of a user."""
+        selector = f"rexec.dev/instance=rexec,rexec.dev/server={name}"
+        found = get("pods", selector=selector, everywhere=True)
+        return [p for p in found if p["metadata"]["annotations"]["rexec.dev/subject"] == user]
+
+    def namespace(self, user):
+        """Return the namespace of a user; None if there is none."""
+        for each in get("namespaces", selector=USERS):
+            if each["metadata"]["annotations"].get("rexec.dev/subject") == user:
+                return each["metadata"]["name"]
+        return None
+
+    def events(self, user, name="default", after=0):
+        """Return what happened to a server so far, as its events tell it."""
+        found = []
+        headers = {"Authorization": f"Bearer {token(user)}", "Last-Event-ID": str(after)}
+        url = f"{self.api}/v1/servers/{name}/events"
+        asking = httpx.stream("GET", url, headers=headers, timeout=2)
+        with contextlib.suppress(httpx.ReadTimeout), asking as stream:
+            found.extend(
+                json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")
+            )
+        return found
+
+    # ------------------------------------------------------------------------ manifests
+
+    def _services(self):
+        def service(name, component, port, kind="NodePort"):
+            return {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": meta(name),
+                "spec": {
+                    "type": kind,
+                    "selector": {"app.kubernetes.io/component": component},
+                    "ports": [{"port": port, "targetPort": port}],
+                },
+            }
+
+        return [
+            service("broker", "broker", 5559),
+            service("broker-servers", "broker", 5560, "ClusterIP"),
+            service("broker-health", "broker", 8080),
+            service("deploy-api", "deploy-api", 8000),
+            service("ep-api", "ep-api", 8000),
+            service("identity", "identity", 8080, "ClusterIP"),
+        ]
+
+    def _configuration(self):
+        signing = Path(self._scratch()) / "signing.pem"
+        self.signing.write(signing)
+        keys = {
+            "broker": self.broker_keys.public + b"\n" + self.broker_keys.secret + b"\n",
+            "signing.pem": signing.read_bytes(),
+            "verify.pem": self.signing.public_pem,
+            "secret": self.secret,
+        }
+        signing.unlink()
+        encoded = {name: base64.b64encode(each).decode() for name, each in keys.items()}
+        return [
+            {"apiVersion": "v1", "kind": "Secret", "metadata": meta("keys"), "data": encoded},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": meta("configuration"),
+                "data": {"identity.py": IDENTITY, "profiles.json": json.dumps(PROFILES)},
+            },
+        ]
+
+    def _scratch(self):
+        import tempfile
+
+        return tempfile.mkdtemp(prefix="rexec-keys-")
+
+    def _workloads(self, replicas, settings):
+        keys = {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o440}}
+        configuration = {"name": "configuration", "configMap": {"name": "configuration"}}
+        return [
+            workload(
+                "identity", image("deploy-api"), [PYTHON, "/configuration/identity.py"],
+                port=8080, path="/", volumes=[configuration],
+            ),
+            workload(
+                "broker",
+                image("broker"),
+                [
+                    *(PYTHON, "-m", "rexec_broker", "--client-address", "tcp://0.0.0.0:5559"),
+                    *("--server-address", "tcp://0.0.0.0:5560", "--health-address", "0.0.0.0:8080"),
+                    *("--curve-key-file", "/keys/broker", "--verify-key-file", "/keys/verify.pem"),
+                ],
+                port=8080, path="/healthz", volumes=[keys],
+            ),
+            workload(
+                "deploy-api",
+                image("deploy-api"),
+                [PYTHON, "-m", "rexec_deploy_api", "serve"],
+                port=8000, path="/health", volumes=[keys, configuration], replicas=replicas,
+                account="rexec-deploy-api",
+                env=self._deploy_settings() | settings,
+            ),
+            workload(
+                "ep-api",
+                image("ep-api"),
+                [PYTHON, "-m", "rexec_ep_api", "serve"],
+                port=8000, path="/health", volumes=[{"name": "data", "emptyDir": {}}],
+                env={
+                    "REXEC_EP_HOST": "0.0.0.0",
+                    "REXEC_EP_PORT": "8000",
+                    "REXEC_EP_DATABASE_URL": "sqlite:////data/catalog.sqlite3",
+                    "AUTH_API_URL": "http://identity:8080/validate",
+                    "REXEC_CONNECTION": "true",
+                    "REXEC_DEPLOYMENT_API_URL": self.api,
+                },
+            ),
+        ]  # fmt: skip
+
+    def _deploy_settings(self):
+        return {
+            "AUTH_API_URL": "http://identity:8080/validate",
+            "APP_ROOT_PATH": "/rexec",
+            "REXEC_DEPLOY_HOST": "0.0.0.0",
+            "REXEC_DEPLOY_PORT": "8000",
+            "REXEC_DEPLOY_SPAWNER": "kubernetes",
+            "REXEC_DEPLOY_PROFILES": "/configuration/profiles.json",
+            "REXEC_DEPLOY_SIGNING_KEY_FILE": "/keys/signing.pem",
+            "REXEC_DEPLOY_SECRET_FILE": "/keys/secret",
+            "REXEC_DEPLOY_BROKER_HOST": self.node,
+            "REXEC_DEPLOY_BROKER_PORT": str(self.ports["broker"]),
+            "REXEC_DEPLOY_BROKER_SERVERS": f"tcp://broker-servers.{NAMESPACE}:5560",
+            "REXEC_DEPLOY_BROKER_KEY": self.broker_keys.public.decode(),
+            "REXEC_DEPLOY_BROKER_HEALTH_URL": "http://broker-health:8080",
+            "REXEC_KUBERNETES_NAMESPACE": NAMESPACE,
+            "REXEC_KUBERNETES_IMAGE": image("server"),
+            "REXEC_KUBERNETES_LEASE_SECONDS": "5",
+            "REXEC_KUBERNETES_CPU_REQUEST": "0.02",
+            "REXEC_KUBERNETES_MEMORY_REQUEST": "0.2",
+            "REXEC_KUBERNETES_DRAIN_GRACE": "3",
+            "REXEC_KUBERNETES_CACHE": str(2 * GiB),
+            **package_settings(),
+        }
+
+
+def workload(name, image, command, *, port, path, volumes=(), replicas=1, **pod):
+    """Return a Deployment as the chart would make it: nothing that is not needed."""
+    container = {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": command,
+        "env": [{"name": key, "value": value} for key, value in pod.get("env", {}).items()],
+        "ports": [{"containerPort": port}],
+        "readinessProbe": {
+            "httpGet": {"path": path, "port": port}, "periodSeconds": 1, "timeoutSeconds": 3,
+        },
+        "resources": {
+            "requests": {"cpu": "20m", "memory": "64Mi"},
+            "limits": {"memory": "512Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            *({"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes),
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }  # fmt: skip
+    labels = {"app.kubernetes.io/name": "rexec", "app.kubernetes.io/component": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta(name, name),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app.kubernetes.io/component": name}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": pod.get("account", "default"),
+                    "automountServiceAccountToken": "account" in pod,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": 10,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 10001,
+                        "runAsGroup": 10001,
+                        "fsGroup": 10001,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
+                },
+            },
+        },
+    }
+
+
+def package_settings():
+    """Tell the installer in pods what this machine knows of package indexes."""
+    names = ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "HTTPS_PROXY", "HTTP_PROXY",
+             "NO_PROXY", "https_proxy", "http_proxy", "no_proxy")  # fmt: skip
+    found = {name: os.environ[name] for name in names if os.environ.get(name)}
+    if "PIP_INDEX_URL" in found:
+        found.setdefault("UV_DEFAULT_INDEX", found.pop("PIP_INDEX_URL"))
+    return {"REXEC_KUBERNETES_INSTALLER": json.dumps(found)} if found else {}
+
+
+def remove():
+    """Take away what an earlier run may have left."""
+    for each in get("namespaces", selector=USERS):
+        delete("namespace", each["metadata"]["name"], wait=False)
+    delete("namespace", NAMESPACE)
+    for each in get("namespaces", selector=USERS):
+        delete("namespace", each["metadata"]["name"])
+    kubectl("delete", "--ignore-not-found", "-f", "-", stdin=access("admission.yaml"), check=False)
+
+
+def digest(user):
+    """Return some letters and digits that stand for a user, for names in tests."""
+    return re.sub("[^a-z0-9]", "", hashlib.sha256(user.encode()).hexdigest())[:12]
