@@ -7,6 +7,13 @@ LAB_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
+# Of the containers' images.
+BASE_IMAGE ?= python:3.11-slim
+IMAGE_PREFIX ?=
+TAG ?= dev
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMAGES := broker server deploy-api ep-api
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -15,10 +22,11 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test lint browser postgresql bench format clean
+.PHONY: help setup lab quickstart test test-cluster lint browser postgresql bench bench-cluster images \
+  format clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup: $(READY)  ## create .venv with everything the other commands need
 
@@ -38,6 +46,20 @@ lint: $(READY)  ## check style, formatting and types
 
 bench: $(READY)  ## run the benchmarks (BENCH_ARGS=...)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+images: $(IMAGES:%=image-%)  ## build the containers' images (BASE_IMAGE=... IMAGE_PREFIX=... TAG=...)
+
+image-%:
+	docker build --quiet --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg REVISION=$(REVISION) \
+	  --file services/$(subst -,_,$*)/Dockerfile --tag $(IMAGE_PREFIX)rexec-$*:$(TAG) .
+
+test-cluster: $(READY)  ## test the backend on the cluster that KUBECONFIG names, which has its images
+	REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
+	  $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
+
+bench-cluster: $(READY)  ## run the benchmarks on that cluster (BENCH_ARGS=...)
+	REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
+	  $(BIN)/python -m tests.bench.cluster $(BENCH_ARGS)
 
 format: $(READY)  ## format the code and apply the safe fixes
 	$(BIN)/ruff format .
