@@ -7,6 +7,7 @@
 set -eu
 VENV=/opt/rexec
 OWN=/own
+export PYTHONDONTWRITEBYTECODE=1 # but by compileall
 
 install() { # never into the environment itself: nothing there installs anything
     python3 -m pip --python "$VENV/bin/python3" install --no-compile --no-deps "$@"

@@ -241,12 +241,14 @@ class Resync(Message, frozen=True):
 class Heartbeat(Message, frozen=True):
     """Both ways: the application is alive. The broker answers with its epoch.
 
-    A server's heartbeat is its lease; the agent that sends it never runs user code.
+    A server's heartbeat is its lease; the agent that sends it never runs user code, and tells
+    whether what runs it is there (``able``).
     """
 
     epoch: Annotated[str, Meta(max_length=32)] = ""
     running: Count = 0
     queued: Count = 0
+    able: bool = True
 
 
 class Goodbye(Message, frozen=True):

@@ -381,3 +381,11 @@ def test_what_still_runs_at_the_end_of_the_grace_time_has_crashed(agent):
     crashed, goodbye = agent.sent()
     assert (crashed.job, "shut down" in crashed.reason) == (job, True)
     assert isinstance(goodbye, p.Goodbye)
+
+
+def test_the_broker_is_told_at_once_whether_code_can_run(agent):
+    agent.connect()
+    agent.machine.manager_up(agent.now)
+    assert [beat.able for beat in agent.sent(p.Heartbeat)] == [True]
+    agent.machine.manager_down(agent.now)
+    assert [beat.able for beat in agent.sent(p.Heartbeat)] == [False]

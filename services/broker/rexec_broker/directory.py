@@ -132,8 +132,11 @@ class Directory:
         del server.user.servers[server.session]
         self.unroute_all(server.user, server.session)
 
-    def load(self, server: Server, running: int, queued: int) -> None:
-        """Note how much a server has to do."""
+    def load(self, server: Server, running: int, queued: int, *, able: bool) -> None:
+        """Note how much a server has to do, and whether it can."""
+        if able != server.able:
+            server.able = able
+            self.roster += 1
         if (running, queued) != (server.running, server.queued):
             server.running, server.queued = running, queued
             self.activity += 1

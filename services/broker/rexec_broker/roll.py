@@ -34,6 +34,7 @@ class _Line(NamedTuple):
     session: str
     generation: int
     state: str
+    able: bool
     running: int
     queued: int
     attached: int
@@ -165,6 +166,7 @@ def _line(now: float, user: User, server: Server) -> _Line:
         server.session,
         certificate.generation,
         server.state,
+        server.able,
         server.running,
         server.queued,
         attached,

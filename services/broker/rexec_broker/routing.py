@@ -258,7 +258,8 @@ class Router:
                 self._members.challenge(origin)
             case p.Heartbeat():
                 if isinstance(sender, Server):
-                    self._directory.load(sender, message.running, message.queued)
+                    beat = message
+                    self._directory.load(sender, beat.running, beat.queued, able=beat.able)
                 self._outbox.forward(origin.port, origin.peer, [self._heartbeat])
             case p.Goodbye() if isinstance(sender, Client):
                 self._members.forget(sender)

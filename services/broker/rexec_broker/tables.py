@@ -88,8 +88,8 @@ class Server:
 
     Attributes
     ----------
-    running, queued
-        Jobs, as its last heartbeat told.
+    running, queued, able
+        Jobs, and whether what runs them is there, as its last heartbeat told.
     used
         When somebody last wanted something of it.
     busy
@@ -97,6 +97,7 @@ class Server:
     """
 
     __slots__ = (
+        "able",
         "busy",
         "certificate",
         "draining",
@@ -124,7 +125,7 @@ class Server:
         self.session = certificate.session
         self.hello = hello
         self.state: State = "absent"
-        self.draining = self.busy = False
+        self.draining = self.busy = self.able = False
         self.running = self.queued = 0
         self.expires = self.seen = self.used = 0.0
 

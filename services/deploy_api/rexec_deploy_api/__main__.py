@@ -1,5 +1,6 @@
 """``python -m rexec_deploy_api``: run a deploy API."""
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -10,7 +11,20 @@ from rexec_jupyter.web.command import options, serve_as
 _PREFIX = "REXEC_DEPLOY"
 
 
-@click.group(context_settings={"show_default": True, "max_content_width": 100})
+class _Commands(click.Group):
+    """Imports ``keys`` when it is asked for: serving needs nothing of it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "keys"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "keys":
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module("rexec_deploy_api.keys").keys
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"show_default": True, "max_content_width": 100})
 @click.version_option(__version__, prog_name="rexec-deploy-api")
 def main() -> None:
     """Run a deploy API: it starts, watches and ends the servers that run the code of users.

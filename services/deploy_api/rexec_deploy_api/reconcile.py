@@ -174,7 +174,8 @@ def _watch(
 ) -> Step:
     """Follow the generation that is there."""
     record = record if record.placed == current.id else record.having(placed=current.id)
-    if presence is not None and presence.generation == record.generation:
+    present = presence is not None and presence.generation == record.generation
+    if presence is not None and present and (presence.able or record.state == "ready"):
         if record.state != "ready":
             record = record.having(ready_at=now, failures=0, warned="")
             record = record.entering(now, "ready", "Ready.")

@@ -279,6 +279,8 @@ class Presence(Struct, frozen=True):
     ----------
     state
         ``ready``, ``suspect`` or ``draining``.
+    able
+        Whether what runs the user's code is there.
     running, queued, attached
         Jobs that run, that wait, and that somebody reads.
     clients
@@ -289,6 +291,7 @@ class Presence(Struct, frozen=True):
 
     generation: int
     state: str
+    able: bool = True
     running: int = 0
     queued: int = 0
     attached: int = 0

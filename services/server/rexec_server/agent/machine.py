@@ -103,6 +103,7 @@ class AgentMachine:
         self._pulls = Pulls(shared)
         self._link = Membership(shared, hello=self._hello, beat=self._beat, lose=self._lose_readers)
         self._look_at = now
+        self._able = False
         self._handlers: dict[type, Callable[[float, Any, Any], None]] = {
             p.Submit: self._submit,
             p.Attach: self._attach,
@@ -209,7 +210,7 @@ class AgentMachine:
         )
 
     def _beat(self) -> p.Heartbeat:
-        return p.Heartbeat(running=self.running, queued=self.queued)
+        return p.Heartbeat(running=self.running, queued=self.queued, able=self._able)
 
     # ----------------------------------------------------------------- from the broker
 
@@ -299,10 +300,14 @@ class AgentMachine:
             if self._shared.ready:
                 self._link.say_hello(now)
         self._schedule.manager_up(now)
+        self._able = True
+        self._link.beat(now)
 
     def manager_down(self, now: float, reason: str = GONE, *, oom: bool = False) -> None:
         """Note that exec is gone; whatever its workers still said must have been told before."""
         self._outcome.manager_down(now, reason, oom=oom)
+        self._able = False
+        self._link.beat(now)
 
     def worker_up(self, now: float, pid: int) -> None:
         """Note that a worker is there, and idle."""

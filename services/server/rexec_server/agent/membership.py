@@ -126,6 +126,11 @@ class Membership:
         if message.epoch and self._shared.ready and message.epoch != self._epoch:
             self.resync(now, message, frame)
 
+    def beat(self, now: float) -> None:
+        """Tell the broker how things are, once it has welcomed the agent."""
+        if self._shared.ready:
+            self._beat(now)
+
     def _beat(self, now: float) -> None:
         self.parcels.append((self._make_beat(), None))
         self._beat_at = now + p.HEARTBEAT

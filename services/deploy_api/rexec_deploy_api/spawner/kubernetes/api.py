@@ -163,8 +163,11 @@ class Cluster:
         """
         path = kind.path(namespace, content["metadata"]["name"])
         query = {"fieldManager": MANAGER, "force": "true"}
-        headers = {"Content-Type": "application/apply-patch+yaml"}
-        return await self._ask("PATCH", path, query, _typed(kind, content), headers)
+        # The server reads this as YAML, which knows no surrogates: no character may be escaped
+        # as JSON does it. The parameter keeps the client from encoding what is encoded.
+        body = json.dumps(_typed(kind, content), ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/apply-patch+yaml; charset=utf-8"}
+        return await self._ask("PATCH", path, query, body, headers)
 
     async def delete(
         self,
@@ -266,7 +269,7 @@ class Cluster:
         method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
         patience = aiohttp.ClientTimeout(total=_PATIENCE)
@@ -285,7 +288,7 @@ class Cluster:
         method: str,
         path: str,
         query: Mapping[str, str],
-        body: Object | None = None,
+        body: Object | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         patience: aiohttp.ClientTimeout,
