@@ -11,7 +11,10 @@ BENCH_ARGS ?=
 BASE_IMAGE ?= python:3.11-slim
 IMAGE_PREFIX ?=
 TAG ?= dev
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' rexec_jupyter/_version.py)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# Where the source can be had.
+SOURCE ?= unknown
 IMAGES := broker server deploy-api ep-api
 
 VENV := .venv
@@ -22,8 +25,8 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test test-cluster lint browser postgresql bench bench-cluster images \
-  format clean
+.PHONY: help setup lab quickstart test test-cluster lint browser postgresql compose bench bench-cluster \
+  images format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,11 +53,14 @@ bench: $(READY)  ## run the benchmarks (BENCH_ARGS=...)
 images: $(IMAGES:%=image-%)  ## build the containers' images (BASE_IMAGE=... IMAGE_PREFIX=... TAG=...)
 
 image-%:
-	docker build --quiet --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg REVISION=$(REVISION) \
+	docker build --quiet --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE) \
 	  --file services/$(subst -,_,$*)/Dockerfile --tag $(IMAGE_PREFIX)rexec-$*:$(TAG) .
 
-test-cluster: $(READY)  ## test the backend on the cluster that KUBECONFIG names, which has its images
-	REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
+# With REXEC_IMAGE_LOADER, a command that brings the images it is given into the cluster.
+test-cluster: $(READY) compose  ## test the backend on the cluster that KUBECONFIG names
+	$(if $(REXEC_IMAGE_LOADER),$(REXEC_IMAGE_LOADER) $(IMAGES:%=$(IMAGE_PREFIX)rexec-%:$(TAG)))
+	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
 	  $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
 
 bench-cluster: $(READY)  ## run the benchmarks on that cluster (BENCH_ARGS=...)
@@ -76,6 +82,17 @@ browser: $(READY)
 	  else \
 	    echo "The browser tests need Chromium: install it (on Debian: apt-get install chromium)," >&2; \
 	    echo "or name its executable: make test CHROMIUM=/path/to/chromium" >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+
+# For the tests of the images.
+compose:
+	@if ! command -v docker-compose >/dev/null && ! docker compose version >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker-compose; \
+	  else \
+	    echo "The tests of the images need Docker's compose (on Debian: apt-get install docker-compose)" >&2; \
 	    exit 1; \
 	  fi; \
 	fi

@@ -93,3 +93,9 @@ def default_client(timeout: float | None = None) -> Client:
 def present_client() -> Client | None:
     """Return the client of this process if there is one; connects to nothing."""
     return _ambient[0].peek() if _ambient else None
+
+
+def disconnect() -> None:
+    """End the connection of this process if there is one; the next use makes another."""
+    if _ambient:
+        _ambient[0].close()

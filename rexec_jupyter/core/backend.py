@@ -31,6 +31,13 @@ class Backend(Protocol):
     def description(self) -> str:
         """What it is, for people: ``embedded backend``."""
 
+    @property
+    def progress(self) -> str:
+        """What it is busy with while it starts, for people; empty if it says nothing.
+
+        As long as there is something, whoever waits for it goes on waiting.
+        """
+
     async def locate(self) -> Address:
         """Tell where the broker is, once it can be connected to; starts it if need be.
 

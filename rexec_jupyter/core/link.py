@@ -7,12 +7,13 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from rexec_jupyter.core import carrier
@@ -37,6 +38,9 @@ MANY = 16
 GATHER = 0.002
 """Seconds between two such sendings."""
 _NEVER = float("inf")
+# How often somebody who waits looks at what the backend is busy with, and from when on it is told.
+_LOOK = 0.2
+_MOMENT = 2.0
 
 
 class Link:
@@ -207,15 +211,28 @@ class Link:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def wait_ready(self, timeout: float) -> None:
-        """Wait until jobs can run.
+        """Wait until jobs can run, however long the backend tells that it is starting.
+
+        What it is busy with is told on the standard error if it takes more than a moment.
 
         Raises
         ------
         RexecError
-            If that will not be, or took longer than `timeout` seconds.
+            If that will not be, or nothing was heard for `timeout` seconds.
         """
+        began = heard = time.monotonic()
+        said = ""
+        while not _ended(self.ready, _LOOK):
+            now, progress = time.monotonic(), self.backend.progress
+            if progress:
+                heard = now
+                if progress != said and now - began > _MOMENT:
+                    said = progress
+                    print(f"rexec: {progress}", file=sys.stderr)  # noqa: T201 - to the user
+            elif now - heard > timeout:
+                break
         try:
-            self.ready.result(timeout)
+            self.ready.result(0)
         except TimeoutError:
             endpoint = self.connection.endpoint
             within = f"within {timeout:g} s."
@@ -404,3 +421,9 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 def _close_all() -> None:
     for link in list(_links):
         link.close()
+
+
+def _ended(future: Future[None], seconds: float) -> bool:
+    """Wait for a future, but not longer than that; tell whether it has ended."""
+    done, _ = wait([future], seconds)
+    return bool(done)

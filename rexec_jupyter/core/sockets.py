@@ -50,6 +50,9 @@ def dealer(
     socket.curve_serverkey = broker_key
     socket.curve_publickey, socket.curve_secretkey = keys
     socket.immediate = True
+    # Behind a service of Kubernetes an attempt may lead to a pod that is gone: the system would
+    # stay with it for minutes, and the next one is led elsewhere.
+    socket.connect_timeout = 5_000
     socket.ipv6 = True
     # Many peers do not come back in the same instant after a restart.
     socket.reconnect_ivl = _RECONNECT // 2 + secrets.randbelow(_RECONNECT)

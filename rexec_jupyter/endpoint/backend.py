@@ -6,6 +6,7 @@ is, and gives tickets to it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -28,6 +29,17 @@ from rexec_jupyter.endpoint.translation import said, translated
 from rexec_jupyter.endpoint.transport import RETRIES, TIMEOUT, AsyncDriver
 
 T = TypeVar("T")
+
+# Between two looks at a server that starts, in seconds, and how many may go unanswered in a row.
+_FIRST_PAUSE, _LAST_PAUSE, _SLOWER = 0.1, 1.0, 1.3
+_PATIENCE = 30
+_PHASES = {
+    "requested": "was asked for",
+    "scheduling": "waits for a place with enough room",
+    "pulling": "waits for its image",
+    "installing": "installs the packages",
+    "starting": "starts",
+}
 
 
 class EndpointBackend:
@@ -65,6 +77,7 @@ class EndpointBackend:
         self._profile = profile
         self._may_start = start
         self._started = False
+        self._progress = ""
         self._driver: AsyncDriver | None = None
         self._deployment: rexec.Deployment | None = None
         # Until a deploy API gives one, other processes cannot read results of this one's jobs.
@@ -74,6 +87,11 @@ class EndpointBackend:
     def description(self) -> str:
         """What it is, for people."""
         return f"endpoint {self._url}"
+
+    @property
+    def progress(self) -> str:
+        """What the user's server is busy with while it starts."""
+        return self._progress
 
     def __repr__(self) -> str:
         return f"<EndpointBackend at {self._url}>"
@@ -101,6 +119,7 @@ class EndpointBackend:
         deployment = self._deployment = await self._find()
         if not self._started:
             await self._start(deployment)
+            await self._follow(deployment)
             self._started = True
         broker = await self._ask(rexec.broker_of(deployment), "tell where the broker is")
         if not broker.key:
@@ -202,6 +221,30 @@ class EndpointBackend:
                 ) from None
             self._fail(error, "start a server")
 
+    async def _follow(self, deployment: rexec.Deployment) -> None:
+        """Wait until the server is ready; tell how far it is meanwhile, and why it fails."""
+        pause, failures = _FIRST_PAUSE, 0
+        try:
+            while True:
+                steps = rexec.server(deployment._replace(token=self._token()))
+                try:
+                    server = await self._ask(steps, "tell how your server is")
+                    failures = 0
+                except ConnectionLostError:
+                    failures += 1
+                    if failures > _PATIENCE:
+                        raise
+                    server = {"state": "unknown"}
+                if server is None or server.get("state") in {"ready", "stopping"}:
+                    return
+                if server.get("state") == "failed":
+                    raise _start_error(self._url, server)
+                self._progress = _phase(server) if failures == 0 else self._progress
+                await asyncio.sleep(pause)
+                pause = min(pause * _SLOWER, _LAST_PAUSE)
+        finally:
+            self._progress = ""
+
     async def _ask(self, steps: Steps[T], what: str) -> T:
         try:
             return await self._run(steps)
@@ -218,3 +261,21 @@ class EndpointBackend:
     def _fail(self, error: e.EndpointError, what: str) -> NoReturn:
         """Raise the error of rexec for one of an endpoint or a deploy API."""
         raise translated(error, self._url, what) from None
+
+
+def _phase(server: dict[str, Any]) -> str:
+    state = str(server.get("state", ""))
+    text = f"your server {_PHASES.get(state, f'is {state}')}"
+    cause = server.get("cause")
+    if not isinstance(cause, dict) or not cause.get("message"):
+        return f"{text} …"
+    return f"{text}: {cause['message']} {cause.get('hint') or ''}".rstrip()
+
+
+def _start_error(url: str, server: dict[str, Any]) -> StartError | QuotaError:
+    found = server.get("cause")
+    cause: dict[str, Any] = found if isinstance(found, dict) else {}
+    why = str(cause.get("message") or "the deploy API does not say why")
+    kind = QuotaError if cause.get("reason") == "quota" else StartError
+    hint = str(cause.get("hint") or "Start it again, or ask whoever runs the endpoint.")
+    return kind(f"Your server at {url} did not start: {why}", hint=hint)

@@ -18,6 +18,8 @@ from rexec_jupyter.endpoint.errors import InvalidError, NotUnderstoodError
 from rexec_jupyter.endpoint.exchange import Method, Request, Steps
 
 _PATH = "/rexec"
+_ENDED = ("failed", "stopping", "gone")
+_MOST_WARNINGS, _LONGEST_WARNING = 10, 500
 # Both go into the address that is connected to. A host is a name or an IP address.
 _HOST = re.compile(r"[\w.-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _KEY = re.compile(r"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")  # of CURVE, in Z85
@@ -48,11 +50,15 @@ class Deployment(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """A ticket, its validity in seconds, and the user's secret if the deploy API keeps one."""
+    """A ticket, its validity in seconds, and the user's secret if the deploy API keeps one.
+
+    ``warnings`` is what the user is to know of their servers, such as a near end.
+    """
 
     token: str
     seconds: float
     job_secret: bytes
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Ticket for {self.seconds:g} s>"
@@ -106,7 +112,7 @@ def terminate_rexec_environment(
         As for `setup_rexec_environment`.
     """
     deployment = yield from deploy_api(token, api_path=api_path)
-    request = _request("DELETE", deployment, "/terminate", form={}, token_in_form=True, slow=True)
+    request = request_to("DELETE", deployment, "/terminate", form={}, token_in_form=True, slow=True)
     done: m.Spawned = yield from ask(request, "Failed to terminate Rexec environment")
     return done
 
@@ -132,7 +138,8 @@ def deploy_api(token: str | None = None, *, api_path: str = _PATH) -> Steps[Depl
     return Deployment(url if url.endswith(path) else url + path, answer.token)
 
 
-def _request(method: Method, deployment: Deployment, path: str, **details: Any) -> Request:
+def request_to(method: Method, deployment: Deployment, path: str, **details: Any) -> Request:
+    """Return a request to a deploy API, with its token."""
     url = deployment.url + path
     return Request(method, url, token=deployment.token, trusted=True, **details)
 
@@ -149,14 +156,14 @@ def spawn(
     form = {"requirments": list(requirements), "force_reinstall": str(force)}
     if profile:
         form["profile"] = profile
-    request = _request("POST", deployment, "/spawn", form=form, token_in_form=True, slow=True)
+    request = request_to("POST", deployment, "/spawn", form=form, token_in_form=True, slow=True)
     told: m.Spawned = yield from ask(request, "Failed to start the Rexec environment")
     return told
 
 
 def sessions(deployment: Deployment) -> Steps[list[str] | None]:
-    """Return the names of the user's sessions; None if the deploy API cannot tell."""
-    request = _request("GET", deployment, "/v1/sessions")
+    """Return the user's sessions that have a server; None if the deploy API cannot tell."""
+    request = request_to("GET", deployment, "/v1/sessions")
     failing = "Failed to list the sessions"
     answer = yield from reach(request, failing)
     if answer.status in (404, 405):
@@ -164,12 +171,28 @@ def sessions(deployment: Deployment) -> Steps[list[str] | None]:
     if not answer.ok:
         raise explained(answer, failing)
     told = understood(answer, failing, list)
-    return [str(each["name"]) for each in told if isinstance(each, dict) and each.get("name")]
+    return [
+        str(each["name"])
+        for each in told
+        if isinstance(each, dict) and each.get("name") and each.get("state") not in _ENDED
+    ]
+
+
+def server(deployment: Deployment, name: str = "default") -> Steps[dict[str, Any] | None]:
+    """Return what the deploy API tells of a server; None if there is none, or it cannot tell."""
+    failing = "Failed to ask how the server is"
+    answer = yield from reach(request_to("GET", deployment, f"/v1/servers/{name}"), failing)
+    if answer.status in (404, 405):
+        return None
+    if not answer.ok:
+        raise explained(answer, failing)
+    told: dict[str, Any] = understood(answer, failing)
+    return told
 
 
 def broker_of(deployment: Deployment) -> Steps[Broker]:
     """Ask the deploy API where the broker is."""
-    request = _request("GET", deployment, "/broker-config")
+    request = request_to("GET", deployment, "/broker-config")
     told = yield from ask(request, "Failed to retrieve Rexec broker configuration")
     host = told.get("broker_external_host") or told.get("broker_addr")
     port = told.get("broker_external_port") or told.get("broker_port")
@@ -189,12 +212,20 @@ def broker_of(deployment: Deployment) -> Steps[Broker]:
 def ticket(deployment: Deployment, key: str) -> Steps[Ticket]:
     """Ask the deploy API for a ticket for the client that has this CURVE key."""
     asked = {"client_pubkey": key}
-    request = _request("POST", deployment, "/v1/tickets", json=asked, repeatable=True)
+    request = request_to("POST", deployment, "/v1/tickets", json=asked, repeatable=True)
     told = yield from ask(request, "Failed to get a ticket for the broker")
     match told:
         case {"ticket": str(text), "expires_in": int() | float() as seconds} if seconds > 0:
-            return Ticket(text, float(seconds), _secret(told.get("job_secret"), request.path))
+            secret = _secret(told.get("job_secret"), request.path)
+            return Ticket(text, float(seconds), secret, _texts(told.get("warnings")))
     raise _not_understood(request.path)
+
+
+def _texts(told: Any) -> tuple[str, ...]:
+    texts = told if isinstance(told, list) else []
+    return tuple(
+        text[:_LONGEST_WARNING] for text in texts[:_MOST_WARNINGS] if isinstance(text, str)
+    )
 
 
 def _secret(text: Any, url: str) -> bytes:

@@ -67,6 +67,7 @@ class LocalBackend:
     """
 
     description = "embedded backend"
+    progress = ""
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class UserBackend:
 
     def __init__(self, broker, user, secret):
         self.description = f"test backend of {user}"
+        self.progress = ""
         self._broker = broker
         self._user = user
         self._secret = secret

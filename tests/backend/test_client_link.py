@@ -1,5 +1,6 @@
 """The client's connection, against a real broker and a server that the test plays."""
 
+import asyncio
 import concurrent.futures
 import os
 import secrets
@@ -25,6 +26,7 @@ class Backend:
     """A broker that somebody else started."""
 
     description = "test backend"
+    progress = ""
 
     def __init__(self, broker, signing=None):
         self.broker = broker
@@ -218,6 +220,19 @@ def test_what_the_backend_says_is_passed_on(broker):
 
     with pytest.raises(rexec.StartError, match="no room"):
         connect_to(Broken(broker), timeout=PATIENCE)
+
+
+def test_a_backend_that_tells_what_it_is_busy_with_is_waited_for(broker, capsys):
+    class Slow(Backend):
+        async def locate(self):
+            for self.progress in ("your server starts …", "your server installs …"):
+                await asyncio.sleep(1.5)
+            self.progress = ""
+            raise rexec.StartError("There is no room.")
+
+    with pytest.raises(rexec.StartError, match="no room"):
+        connect_to(Slow(broker), timeout=0.5)
+    assert "rexec: your server installs …" in capsys.readouterr().err
 
 
 def test_a_defect_of_the_backend_is_an_error_and_no_hang(broker, caplog):

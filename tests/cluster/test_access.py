@@ -53,6 +53,8 @@ def tried(backend):
 
 def may(tried, verb, what, namespace=""):
     where = ["-n", namespace] if namespace else ["-A"]
+    what, _, part = what.partition("/")
+    where += [f"--subresource={part}"] if part else []
     try:
         return tried("auth", "can-i", verb, what, *where).strip() == "yes"
     except KubectlError as error:

@@ -247,7 +247,7 @@ def test_a_record_that_is_deleted_takes_its_server_along(backend):
             first = await process.reaches("erased", "ready")
             names = process.names
             delete("configmap", names.record(record.key), names.namespace("erased"))
-            await process.gone("erased")
+            await process.until(lambda: not process.spawner.keys(), "the record is gone")
             await process.until(lambda: not process.objects("pods", "erased"), "the pod goes")
             await process.until(lambda: not process.objects("secrets", "erased"), "the secret goes")
             again = await process.spawn("erased")

@@ -225,6 +225,7 @@ class _Backend:
 
     def __init__(self, tickets, address, user):
         self.description = f"a server of {user}"
+        self.progress = ""
         self._tickets = tickets
         self._address = address
         self._user = user

@@ -27,6 +27,7 @@ class Reached:
     """How a client reaches the broker, as the deploy API tells."""
 
     description = "a server over HTTP"
+    progress = ""
 
     def __init__(self, client):
         self._client = client

@@ -1,5 +1,6 @@
 """The broker's state machine, without sockets and with a clock of our own."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -631,6 +632,40 @@ def test_an_older_generation_of_a_server_is_superseded(world, pair):
     assert world.metrics.refused["superseded"] == 3
 
 
+def test_an_older_generation_stays_out_when_the_newer_one_and_the_client_have_left(world, pair):
+    client, server = pair
+    newer = world.server(generation=2)
+    newer.join()
+    newer.send(p.Goodbye())
+    client.send(p.Goodbye())
+    world.pass_time(p.HEARTBEAT)
+    assert world.router._directory.users == {}
+    server.take()
+    server.epoch = 99
+    assert refusal(server.join()) == "superseded"
+    assert isinstance(world.server(generation=3).join()[0], p.Welcome)
+
+
+def test_an_older_generation_stays_out_however_many_other_servers_there_were(world):
+    older, newer = world.server(), world.server(generation=2)
+    newer.join()
+    for number in range(100):
+        other = world.server(server=f"other-{number}", session=f"other-{number}")
+        other.join()
+        other.send(p.Goodbye())
+    assert refusal(older.join()) == "superseded"
+
+
+def test_what_is_remembered_of_users_who_left_is_bounded(world, monkeypatch):
+    monkeypatch.setattr("rexec_broker.directory._FENCES", 3)
+    for number in range(6):
+        server = world.server(user=f"user-{number}", generation=2)
+        server.join()
+        server.send(p.Goodbye())
+        world.pass_time(p.HEARTBEAT)
+    assert list(world.router._directory._fences) == ["user-3", "user-4", "user-5"]
+
+
 def test_a_server_that_lost_its_journal_replaces_the_one_before(world, pair):
     client, server = pair
     job = start_job(client, server)
@@ -660,6 +695,39 @@ def test_a_reconnected_server_is_ready_again_and_keeps_its_jobs(world, pair):
     server.send(p.Started(job=job, seq=1))
     assert client.take() == [p.Started(job=job, seq=1)]
     assert world.metrics.refused["superseded"] == 0
+
+
+def listed(world):
+    """Return what the list of servers tells."""
+    world.router.tick(world.now)
+    return json.loads(world.router.roll.told("", -1, 0))
+
+
+def test_the_list_tells_of_a_suspect_server_and_no_longer_of_a_lost_one(world, pair):
+    client, server = pair
+    world.pass_time(1, client, server)
+    before = listed(world)
+    assert [each["state"] for each in before["servers"]] == ["ready"]
+    world.pass_time(p.SUSPECT + p.HEARTBEAT, client)
+    suspect = listed(world)
+    assert [each["state"] for each in suspect["servers"]] == ["suspect"]
+    assert suspect["seq"] > before["seq"]
+    world.pass_time(p.LOST, client)
+    assert listed(world)["servers"] == []
+
+
+def test_the_list_is_not_written_for_each_of_many_changes(world):
+    servers = [world.server(user=f"user-{number}") for number in range(500)]
+    before = listed(world)["seq"]
+    for number, server in enumerate(servers):
+        server.join()
+        world.now += 0.001
+        world.router.tick(world.now)
+        server.send(p.Heartbeat(running=number % 2))
+    world.now += 1
+    told = listed(world)
+    assert sum(each["running"] for each in told["servers"]) == 250
+    assert told["seq"] - before < 50
 
 
 def test_a_silent_server_is_suspect_then_lost(world, pair):

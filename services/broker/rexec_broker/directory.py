@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from rexec_broker.metrics import Metrics
-from rexec_broker.tables import Client, Route, Server, State, User
+from rexec_broker.tables import Client, Fence, Route, Server, State, User
+
+_FENCES = 10_000
 
 
 class Directory:
@@ -27,19 +29,24 @@ class Directory:
         self.clients: dict[bytes, Client] = {}
         self.servers: dict[bytes, Server] = {}
         self.roster = self.activity = 0
+        self._fences: dict[str, Fence] = {}
 
     def user(self, name: str) -> User:
         """Return the user of this name, who may be new."""
         user = self.users.get(name)
         if user is None:
-            user = self.users[name] = User(name)
+            user = self.users[name] = User(name, self._fences.pop(name, None))
         return user
 
     def release(self) -> None:
-        """Forget the users of whom nothing is left."""
+        """Forget the users of whom nothing is left, but not yet which servers were replaced."""
         for user in list(self.users.values()):
             if not user.clients and not user.servers:
                 del self.users[user.name]
+                if user.fence:
+                    self._fences[user.name] = user.fence
+        while len(self._fences) > _FENCES:
+            del self._fences[next(iter(self._fences))]
 
     # ------------------------------------------------------------------------ clients
 

@@ -108,10 +108,7 @@ class Membership:
         user = self._directory.user(certificate.user)
         server = Server(user, key, certificate, hello)
         current = user.servers.get(server.session)
-        same_journal = current is not None and current.hello.journal == hello.journal
-        if user.fence.excludes(server) or (
-            current is not None and same_journal and server.age < current.age
-        ):
+        if user.fence.excludes(server) or (current is not None and server.precedes(current)):
             self._refuse(origin, "superseded", "superseded", _SUPERSEDED)
             return
         former = self._directory.servers.get(peer)
@@ -125,7 +122,7 @@ class Membership:
         server.expires = now + certificate.expires_in + self._limits.credential_grace
         self._welcome(origin, version, user.name, server.expires)
         self.announce(server, "ready")
-        if current is not None and same_journal and current.age == server.age and current.draining:
+        if current is not None and current.draining and server.same_run(current):
             server.draining = True
             self.announce(server, "draining")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.credentials import Certificate
+
+T = TypeVar("T")
 
 State = Literal["ready", "suspect", "lost", "draining", "absent"]
 """As in `protocol.ServerState`."""
@@ -32,18 +34,20 @@ class User:
         By the session they serve; ``""`` serves what has no server of its own.
     jobs
         Who reads which job, and who answers which request.
+    fence
+        Which servers may not come back.
     orphaned
         When it was seen that the last client had left; 0 while there is one.
     """
 
     __slots__ = ("clients", "fence", "jobs", "name", "orphaned", "servers")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fence: Fence | None = None) -> None:
         self.name = name
         self.clients: dict[str, Client] = {}
         self.servers: dict[str, Server] = {}
         self.jobs: dict[str, Route] = {}
-        self.fence = Fence()
+        self.fence = fence or Fence()
         self.orphaned = 0.0
 
     def server_for(self, session: str) -> Server | None:
@@ -134,6 +138,17 @@ class Server:
         """Generation and epoch: the greater is the newer."""
         return (self.certificate.generation, self.hello.epoch)
 
+    def same_run(self, other: Server) -> bool:
+        """Tell whether the other is this very start of this very server."""
+        return (self.hello.journal, self.age) == (other.hello.journal, other.age)
+
+    def precedes(self, other: Server) -> bool:
+        """Tell whether the other is a later generation, or start, of this very server."""
+        mine, its = self.certificate, other.certificate
+        if mine.server == its.server and mine.generation < its.generation:
+            return True
+        return self.hello.journal == other.hello.journal and self.age < other.age
+
     def describe(self, state: State) -> p.ServerState:
         """Return what clients are told."""
         hello = self.hello
@@ -172,6 +187,8 @@ class Route:
 class Fence:
     """Remembers which servers of a user were replaced, so that none of them comes back.
 
+    It outlives the user's last connection: the newer server may leave before the older one
+    that was out of reach returns.
     Two journals cannot be ordered by their epochs: the one that registered last counts, and
     a journal that was replaced needs a newer start to be accepted again.
     """
@@ -181,6 +198,9 @@ class Fence:
     def __init__(self) -> None:
         self._generations: dict[str, int] = {}
         self._replaced: dict[str, tuple[int, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._generations or self._replaced)
 
     def excludes(self, server: Server) -> bool:
         """Tell whether a newer server took the place of this one."""
@@ -192,12 +212,16 @@ class Fence:
 
     def admit(self, server: Server) -> None:
         """Note that this server registered."""
-        self._generations[server.certificate.server] = server.certificate.generation
-        if len(self._generations) > _REMEMBERED:
-            del self._generations[next(iter(self._generations))]
+        _remember(self._generations, server.certificate.server, server.certificate.generation)
 
     def replace(self, server: Server) -> None:
         """Note that a server with another journal took the place of this one."""
-        self._replaced[server.hello.journal] = server.age
-        if len(self._replaced) > _REMEMBERED:
-            del self._replaced[next(iter(self._replaced))]
+        _remember(self._replaced, server.hello.journal, server.age)
+
+
+def _remember(table: dict[str, T], name: str, value: T) -> None:
+    """Note something; what was noted longest ago is forgotten if it becomes too much."""
+    table.pop(name, None)
+    table[name] = value
+    if len(table) > _REMEMBERED:
+        del table[next(iter(table))]

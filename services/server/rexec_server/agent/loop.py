@@ -94,6 +94,7 @@ class AgentLoop:
         self._hold_until = 0.0
         self._stopping = 0
         self._signs = Signs(places.ready_file, places.liveness_file)
+        self._welcomed = False
         self._status = (0, 0, 0, False)
         self._status_at = float("-inf")
         self._welcomed = False
@@ -149,7 +150,11 @@ class AgentLoop:
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
         deadline = min(deadline, self._send(now), self._tell_status(now))
-        deadline = min(deadline, self._signs.show(now, welcomed=self._machine.welcomed))
+        welcomed = self._machine.welcomed
+        if welcomed != self._welcomed:
+            self._welcomed = welcomed
+            _log.info("the broker %s this server", "knows" if welcomed else "does not know")
+        deadline = min(deadline, self._signs.show(now, welcomed=welcomed))
         more = self._machine.more and not self._link.blocked
         wait = 0.0 if more or self._link.pending else max(0.0, deadline - self._clock())
         for descriptor, events in self._poll.poll(min(wait, 3600.0)):

@@ -203,6 +203,7 @@ class Cluster:
     ) -> AsyncGenerator[tuple[str, Object]]:
         """Yield what happens to objects of a kind after a version of their list.
 
+        The first is ``CONNECTED``, of no object: from then on nothing is missed.
         Ends by itself after some minutes, and when nothing came for `patience` seconds.
 
         Raises
@@ -219,6 +220,7 @@ class Cluster:
         quiet = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=patience)
         response = await self._open(kind.path(namespace), query, quiet)
         try:
+            yield "CONNECTED", {}
             async for line in response.content:
                 event = json.loads(line)
                 if event["type"] == "ERROR":

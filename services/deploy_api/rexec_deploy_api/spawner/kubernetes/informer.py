@@ -120,8 +120,10 @@ class Informer(Generic[T]):
         )
         async with contextlib.aclosing(events):
             async for event, each in events:
-                self._version = each["metadata"]["resourceVersion"]
                 self.current = True
+                if event == "CONNECTED":
+                    continue
+                self._version = each["metadata"]["resourceVersion"]
                 if event == "BOOKMARK":
                     continue
                 name = _name(each)

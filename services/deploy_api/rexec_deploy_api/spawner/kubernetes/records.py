@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -101,6 +102,7 @@ def rebuilt(there: Kept, pods: Sequence[Pod]) -> Record:
         spec=Spec(profile=""),
         generation=newest,
         state="failed",
+        since=time.time(),
         cause=cause,
         version=there.version,
     )

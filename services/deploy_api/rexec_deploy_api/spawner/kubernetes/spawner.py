@@ -205,6 +205,9 @@ class KubernetesSpawner:
         except ApiError as error:
             _fail(error, "your servers' records")
         there = self._records.learn(each) if each is not None else None
+        if there is not None and there.key != key:
+            text = f"The place of your server in {namespace} is taken by somebody else's."
+            raise SpawnerError(Cause("backend", text, "Ask whoever runs the cluster.", final=True))
         return self._read(there) if there else None
 
     def observe(self, key: Key) -> Sequence[Observed]:
