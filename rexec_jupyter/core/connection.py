@@ -13,6 +13,7 @@ from rexec_jupyter.core.backend import Address, Backend
 from rexec_jupyter.core.errors import (
     AuthenticationError,
     ConnectionLostError,
+    NoSessionError,
     RexecError,
     VersionMismatchError,
 )
@@ -51,6 +52,8 @@ class Connection:
         What is wrong, if something is; for people.
     contact
         Whether the broker answers.
+    ended
+        The backend says that there is no server any more.
     tried
         It worked once: from now on trouble is waited out rather than given up on.
     """
@@ -69,6 +72,7 @@ class Connection:
         self.endpoint = ""
         self.trouble = ""
         self.contact = False
+        self.ended = False
         self.tried = False
         self._backend = backend
         self._exchange = exchange
@@ -107,14 +111,21 @@ class Connection:
         else:
             self._open(address)
 
+    async def resume(self) -> None:
+        """Try at once to be connected again."""
+        self.ended = False
+        if not self.contact:
+            await self._locate()
+
     def _trouble(self, message: str, error: RexecError) -> None:
         self.trouble = message
+        self.ended = isinstance(error, NoSessionError)
         if not self.tried:
             self._fail(error)
 
     def _open(self, address: Address) -> None:
         if self._wire is not None:
-            if self._wire.address == address:
+            if self._wire.address == address and not self._wire.stuck:
                 if self._ungreeted:
                     self._start(self._greet())
                 return
@@ -186,6 +197,7 @@ class Connection:
         if notice.connected:
             self._denials = 0
             self.trouble = ""
+            self.ended = False
         else:
             self._gone.set()
 

@@ -20,6 +20,7 @@ _BATCH = 64
 _REFUSALS = 3
 """Handshakes in a row that the other side broke off before it is taken for unwilling."""
 _RECONNECT_MOST_MS = 10_000
+_STUCK = 8.0
 
 
 class Wire:
@@ -59,6 +60,7 @@ class Wire:
         self._again = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
+        self._down = self._loop.time()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         broker_key = address.broker_key.encode()
         self._socket = dealer(self._context, broker_key, keys, _RECONNECT_MOST_MS)
@@ -81,6 +83,15 @@ class Wire:
         self._monitor.close(linger=0)
         self._socket.close(linger=int(linger * 1000))
         self._context.term()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has been without a connection for longer than an attempt takes.
+
+        ZeroMQ makes no other attempt if one is broken off in the first bytes of the handshake,
+        as by a broker that is just ending.
+        """
+        return not self._established and self._loop.time() - self._down > _STUCK
 
     def send(self, envelopes: deque[list[p.Buffer]]) -> None:
         """Send from the front of a queue what can be sent now."""
@@ -134,6 +145,7 @@ class Wire:
         elif self._established:
             if event == zmq.EVENT_DISCONNECTED:
                 self._established = False
+                self._down = self._loop.time()
                 self._on_disconnected()
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
             self._refusals += 1
