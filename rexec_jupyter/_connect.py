@@ -96,6 +96,15 @@ def connect(
     return connect_to(backend, timeout=timeout, lost_after=settings.reconnect_timeout)
 
 
+def endpoint() -> tuple[str, Callable[[], str]] | None:
+    """Return the endpoint of the settings, and what returns the token for it.
+
+    None if they name the embedded backend. Raises as `connect`.
+    """
+    url = current().now().url
+    return None if url in ("", "local") else _checked(url, None, url)
+
+
 def _checked(target: str, token: str | None, configured: str) -> tuple[str, Callable[[], str]]:
     """Return the address as it is used, and what returns the token.
 

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rexec_jupyter import reports
+from rexec_jupyter._connect import endpoint
 from rexec_jupyter.cli.shared import (
     LossError,
     answer,
     complete_session,
     connected,
+    duration,
     json_option,
     note,
     session_name,
+    size,
+    wants_json,
 )
 from rexec_jupyter.core.errors import NoSessionError
 from rexec_jupyter.core.losses import of_sessions
+from rexec_jupyter.core.settings import current
+from rexec_jupyter.endpoint.awaiting import await_ready, have
+from rexec_jupyter.endpoint.servers import DEFAULT, Servers
 from rexec_jupyter.local.backend import LocalBackend
+from rexec_jupyter.widget import status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rexec_jupyter.core.client import Client
     from rexec_jupyter.core.protocol import SessionInfo
 
 _START_SECONDS = 300.0
+_SOON = 0.5
 
 _name = click.argument("name", type=session_name, shell_complete=complete_session)
 _force = click.option("-f", "--force", is_flag=True, help="Even if a cell runs or names are lost.")
@@ -42,15 +53,31 @@ def sessions() -> None:
 
 @click.command
 @click.argument("name", type=session_name, default="default")
+@click.option("-p", "--profile", default="", help="What kind of server.")
+@click.option(
+    "-r", "--requirement", "requirements", multiple=True, help="A package it has; may be repeated."
+)
+@click.option("--cpu", type=click.FloatRange(min=0, min_open=True), help="Cores.")
+@click.option("--mem", "memory", type=size, metavar="SIZE", help="Such as 4GB.")
+@click.option("--gpu", type=click.IntRange(min=0), help="GPUs.")
+@click.option("--idle-timeout", type=duration, metavar="TIME", help="Idle time that ends it.")
+@click.option("--force", is_flag=True, help="Replace a server that is different.")
 @json_option
-def start(name: str) -> None:
+def start(name: str, **wanted: Any) -> None:
     """Start a session.
 
-    The server is started too if none runs; it then goes on until `rexec down`. A session also
-    starts by itself with its first cell.
+    The server is started too if none runs; on this computer it then goes on until `rexec down`.
+    A session also starts by itself with its first cell. At an endpoint the options give the
+    session a server of its own.
     """
+    where = endpoint()
+    if where is not None:
+        _start_server(where, name, wanted)
+    elif any(wanted.values()):
+        raise click.UsageError("The options are for an endpoint; REXEC_URL names none.")
     with connected(start=True) as client:
-        _keep_server()
+        if where is None:
+            _keep_server()
         _await_ready(client, name)
         answer(_told(_find(client, name)), f"Session {name!r} is ready.")
 
@@ -67,6 +94,8 @@ def stop(name: str | None, *, every: bool, force: bool) -> None:
     """
     if (name is None) is not every:
         raise click.UsageError("Name a session, or say --all.")
+    if name is not None and _stop_server(name, force=force):
+        return
     with connected() as client:
         found = client.sessions() if name is None else [_find(client, name)]
         ended = [info for info in found if info.state != "stopped"]
@@ -94,6 +123,43 @@ def restart(name: str, *, force: bool) -> None:
         client.session(name).restart()
         _await_ready(client, name)
         answer(_told(_find(client, name)), f"Session {name!r} has a new interpreter.")
+
+
+def _start_server(where: tuple[str, Callable[[], str]], name: str, wanted: dict[str, Any]) -> None:
+    """Have a server at an endpoint, and wait until it is ready."""
+    surface = status.Terminal() if status.is_terminal() and not wants_json() else status.Nowhere()
+    with Servers(*where) as there:
+        server, _ = have(there, name, usual=current().now().profile, **wanted)
+        named = str(server.get("name"))
+        line = status.StatusLine(surface, f"server {named}", progress_after=_SOON)
+        try:
+            await_ready(there, named, line)
+        except KeyboardInterrupt:
+            note(f"Server {named} goes on starting; `rexec stop {shlex.quote(named)}` ends it.")
+            raise
+    line.end("done")
+
+
+def _stop_server(name: str, *, force: bool) -> bool:
+    """End the server of that name at the endpoint, if there is one."""
+    where = endpoint()
+    if where is None:
+        return False
+    with Servers(*where) as there:
+        server = there.find(name)
+        if server is None:
+            return False
+        if server.get("state") == "ready" and not force:
+            own = {str(each.get("name")) for each in there.every()} - {DEFAULT}
+            with connected() as client:
+                live = [info for info in client.sessions() if info.state != "stopped"]
+                lost = [info for info in live if info.session == name]
+                if name == DEFAULT:
+                    lost = [info for info in live if info.session not in own]
+                _check(client, lost, f"rexec stop {shlex.quote(name)}", force=False)
+        there.end(name)
+    answer({"ended": [name]}, f"Ended: server {name}.")
+    return True
 
 
 def _await_ready(client: Client, name: str) -> None:

@@ -52,6 +52,12 @@ class Backend(Protocol):
             If there is no such backend.
         """
 
+    async def revive(self) -> None:
+        """Have a server started if the user has none any more, and wait until it is ready.
+
+        Called when a job waits for one. Raises as `locate`.
+        """
+
     async def ticket(self, key: str) -> tuple[str, float]:
         """Return a ticket for the client whose connection has this CURVE key.
 

@@ -41,6 +41,8 @@ class Connection:
         Takes each envelope that arrives.
     fail
         Called with an error that no retry will mend.
+    on_ended
+        Called when the backend says that there is no server any more.
 
     Attributes
     ----------
@@ -67,6 +69,7 @@ class Connection:
         flush: Callable[[], None],
         on_envelope: Callable[[list[p.Buffer]], None],
         fail: Callable[[RexecError], None],
+        on_ended: Callable[[], None],
     ) -> None:
         self.job_secret = b""
         self.endpoint = ""
@@ -80,6 +83,7 @@ class Connection:
         self._flush = flush
         self._on_envelope = on_envelope
         self._fail = fail
+        self._on_ended = on_ended
         self._keys = new_keypair()
         self._ticket: tuple[str, float] | None = None
         self._denials = 0
@@ -120,6 +124,8 @@ class Connection:
     def _trouble(self, message: str, error: RexecError) -> None:
         self.trouble = message
         self.ended = isinstance(error, NoSessionError)
+        if self.ended:
+            self._on_ended()
         if not self.tried:
             self._fail(error)
 

@@ -148,7 +148,9 @@ class Job(Future[T]):
             if self.kind == "call":
                 return "no worker is free"
             return f"the interpreter of session {self.session!r} is not ready"
-        return "no server is ready" if self._now == "waiting" else ""
+        if self._now == "waiting":
+            return self._link.backend.progress or "no server is ready"
+        return ""
 
     @property
     def executed(self) -> bool | None:

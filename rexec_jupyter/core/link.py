@@ -7,13 +7,12 @@ import atexit
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from rexec_jupyter.core import carrier
@@ -26,6 +25,8 @@ from rexec_jupyter.core.exchange import Exchange
 from rexec_jupyter.core.framing import FramingError, Unpacker
 from rexec_jupyter.core.job import Job
 from rexec_jupyter.core.requests import Requests
+from rexec_jupyter.core.revival import Revival
+from rexec_jupyter.core.starting import await_start
 from rexec_jupyter.core.trust import new_id
 
 P = ParamSpec("P")
@@ -38,9 +39,6 @@ MANY = 16
 GATHER = 0.002
 """Seconds between two such sendings."""
 _NEVER = float("inf")
-# How often somebody who waits looks at what the backend is busy with, and from when on it is told.
-_LOOK = 0.2
-_MOMENT = 2.0
 
 
 class Link:
@@ -74,6 +72,7 @@ class Link:
             flush=self._flush,
             on_envelope=self._on_envelope,
             fail=self._fail,
+            on_ended=self._check_servers,
         )
         self._pid = os.getpid()
         self._closing = False
@@ -81,6 +80,14 @@ class Link:
         self._unpacker: Unpacker[Any] = Unpacker(p.ToClient)
         self._jobs: dict[str, Job[Any]] = {}
         self._requests = Requests(self.call)
+        self._revival = Revival(
+            backend,
+            self.exchange,
+            self.connection,
+            self._jobs,
+            start=self._start,
+            flush=self._flush,
+        )
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
         self._drained = 0.0
@@ -213,26 +220,16 @@ class Link:
     def wait_ready(self, timeout: float) -> None:
         """Wait until jobs can run, however long the backend tells that it is starting.
 
-        What it is busy with is told on the standard error if it takes more than a moment.
+        What it is busy with is told on the standard error if it takes more than a moment, or as
+        `starting.watched_by` says.
 
         Raises
         ------
         RexecError
             If that will not be, or nothing was heard for `timeout` seconds.
         """
-        began = heard = time.monotonic()
-        said = ""
-        while not _ended(self.ready, _LOOK):
-            now, progress = time.monotonic(), self.backend.progress
-            if progress:
-                heard = now
-                if progress != said and now - began > _MOMENT:
-                    said = progress
-                    print(f"rexec: {progress}", file=sys.stderr)  # noqa: T201 - to the user
-            elif now - heard > timeout:
-                break
         try:
-            self.ready.result(0)
+            await_start(self.ready, self.backend, timeout)
         except TimeoutError:
             endpoint = self.connection.endpoint
             within = f"within {timeout:g} s."
@@ -341,6 +338,7 @@ class Link:
             method, args = calls.popleft()
             method(self.exchange, now, *args)
         self._flush()
+        self._check_servers()
 
     def _flush(self) -> None:
         """Pass on everything that the exchange has to say."""
@@ -383,6 +381,11 @@ class Link:
         if notice.state.state == "ready" and not self.ready.done():
             self.connection.tried = True
             self.ready.set_result(None)
+        self._check_servers()
+
+    def _check_servers(self) -> None:
+        if not self._closing:
+            self._revival.check()
 
     def _on_contact(self, notice: n.Contact) -> None:
         self.connection.on_contact(notice)
@@ -421,9 +424,3 @@ _links: weakref.WeakSet[Link] = weakref.WeakSet()
 def _close_all() -> None:
     for link in list(_links):
         link.close()
-
-
-def _ended(future: Future[None], seconds: float) -> bool:
-    """Wait for a future, but not longer than that; tell whether it has ended."""
-    done, _ = wait([future], seconds)
-    return bool(done)

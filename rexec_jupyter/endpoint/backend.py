@@ -7,6 +7,8 @@ is, and gives tickets to it.
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -25,6 +27,7 @@ from rexec_jupyter.core.trust import new_id
 from rexec_jupyter.endpoint import errors as e
 from rexec_jupyter.endpoint import rexec
 from rexec_jupyter.endpoint.exchange import Steps
+from rexec_jupyter.endpoint.servers import DEFAULT, PHASES, start_error
 from rexec_jupyter.endpoint.translation import said, translated
 from rexec_jupyter.endpoint.transport import RETRIES, TIMEOUT, AsyncDriver
 
@@ -33,13 +36,10 @@ T = TypeVar("T")
 # Between two looks at a server that starts, in seconds, and how many may go unanswered in a row.
 _FIRST_PAUSE, _LAST_PAUSE, _SLOWER = 0.1, 1.0, 1.3
 _PATIENCE = 30
-_PHASES = {
-    "requested": "was asked for",
-    "scheduling": "waits for a place with enough room",
-    "pulling": "waits for its image",
-    "installing": "installs the packages",
-    "starting": "starts",
-}
+# A ticket is used for no longer, in seconds: with each come warnings of a near end. It is renewed
+# after half of that, and a server's owner is warned some minutes ahead.
+_NEWS = 480.0
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class EndpointBackend:
@@ -78,6 +78,7 @@ class EndpointBackend:
         self._may_start = start
         self._started = False
         self._progress = ""
+        self._warned: frozenset[str] = frozenset()
         self._driver: AsyncDriver | None = None
         self._deployment: rexec.Deployment | None = None
         # Until a deploy API gives one, other processes cannot read results of this one's jobs.
@@ -131,6 +132,15 @@ class EndpointBackend:
         host = f"[{broker.host}]" if ":" in broker.host else broker.host
         return Address(f"tcp://{host}:{broker.port}", broker.key)
 
+    async def revive(self) -> None:
+        """Have the server for all sessions started anew, and wait until it is ready.
+
+        Raises as `locate`.
+        """
+        deployment = self._deployment = await self._find()
+        await self._start(deployment, anew=True)
+        await self._follow(deployment)
+
     async def ticket(self, key: str) -> tuple[str, float]:
         """Return a ticket for the CURVE key `key` (Z85), and its validity in seconds.
 
@@ -149,15 +159,23 @@ class EndpointBackend:
         try:
             got = await self._run(rexec.ticket(deployment, key))
         except e.ConflictError as error:
-            self._started = False  # `locate` starts another, if it may
             raise NoSessionError(
                 f"No server of yours runs at {self._url}: {said(error)}",
-                hint="Connect again to have one started.",
+                hint="The next cell or call has one started.",
             ) from None
         except e.EndpointError as error:
             self._fail(error, "give a ticket")
         self._secret = got.job_secret or self._secret
-        return got.token, got.seconds
+        self._warn(got.warnings)
+        return got.token, min(got.seconds, _NEWS)
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        """Tell the user, on the standard error, what was not told last time already."""
+        told = {_NUMBER.sub("", text): text for text in warnings}  # the minutes left change
+        for kind, text in told.items():
+            if kind not in self._warned:
+                print(f"rexec: {text}", file=sys.stderr)  # noqa: T201 - to the user
+        self._warned = frozenset(told)
 
     async def close(self) -> None:
         """Close the connections to endpoint and deploy API. The server goes on."""
@@ -182,9 +200,9 @@ class EndpointBackend:
         except e.EndpointError as error:
             self._fail(error, "tell where remote execution is")
 
-    async def _start(self, deployment: rexec.Deployment) -> None:
+    async def _start(self, deployment: rexec.Deployment, *, anew: bool = False) -> None:
         there = await self._ask(rexec.sessions(deployment), "list the sessions")
-        if there and not self._required:
+        if there and (DEFAULT in there if anew else not self._required):
             return
         if not self._may_start:
             if there or there is None:  # it cannot tell: the broker will
@@ -238,7 +256,7 @@ class EndpointBackend:
                 if server is None or server.get("state") in {"ready", "stopping"}:
                     return
                 if server.get("state") == "failed":
-                    raise _start_error(self._url, server)
+                    raise start_error(self._url, DEFAULT, server.get("cause"))
                 self._progress = _phase(server) if failures == 0 else self._progress
                 await asyncio.sleep(pause)
                 pause = min(pause * _SLOWER, _LAST_PAUSE)
@@ -265,17 +283,8 @@ class EndpointBackend:
 
 def _phase(server: dict[str, Any]) -> str:
     state = str(server.get("state", ""))
-    text = f"your server {_PHASES.get(state, f'is {state}')}"
+    text = f"your server {PHASES.get(state, f'is {state}')}"
     cause = server.get("cause")
     if not isinstance(cause, dict) or not cause.get("message"):
         return f"{text} …"
     return f"{text}: {cause['message']} {cause.get('hint') or ''}".rstrip()
-
-
-def _start_error(url: str, server: dict[str, Any]) -> StartError | QuotaError:
-    found = server.get("cause")
-    cause: dict[str, Any] = found if isinstance(found, dict) else {}
-    why = str(cause.get("message") or "the deploy API does not say why")
-    kind = QuotaError if cause.get("reason") == "quota" else StartError
-    hint = str(cause.get("hint") or "Start it again, or ask whoever runs the endpoint.")
-    return kind(f"Your server at {url} did not start: {why}", hint=hint)

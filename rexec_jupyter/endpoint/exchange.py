@@ -71,6 +71,10 @@ class Request:
         Whether the body holds a secret.
     streamed
         Whether the body of the answer is read piece by piece.
+    live
+        Whether a piece of it is wanted as soon as it comes, however small.
+    headers
+        More headers.
     slow
         Whether it may take far longer than other requests.
     repeatable
@@ -90,6 +94,8 @@ class Request:
     token_in_form: bool = False
     secret: bool = False
     streamed: bool = False
+    live: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
     slow: bool = False
     repeatable: bool | None = None
     retries: int | None = None

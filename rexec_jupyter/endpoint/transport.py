@@ -46,10 +46,16 @@ class Chunks:
     """The body of an answer in pieces: for `for`, or with the asynchronous client `async for`.
 
     The connection is given back at the end, and by `close` or `aclose`.
+
+    Parameters
+    ----------
+    live
+        Whether pieces are given as they come, and not gathered to larger ones.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, *, live: bool = False) -> None:
         self._response = response
+        self._size = None if live else _PIECE
         self._pieces: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -57,7 +63,7 @@ class Chunks:
 
     def __next__(self) -> bytes:
         if self._pieces is None:
-            self._pieces = self._response.iter_bytes(_PIECE)
+            self._pieces = self._response.iter_bytes(self._size)
         try:
             return next(self._pieces)
         except httpx.HTTPError as error:
@@ -65,7 +71,7 @@ class Chunks:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._response.aiter_bytes(_PIECE):
+            async for piece in self._response.aiter_bytes(self._size):
                 yield piece
         except httpx.HTTPError as error:
             raise _failure(error, str(self._response.url)) from None
@@ -179,7 +185,8 @@ class Channel:
             "json": request.json,
             "data": form,
             "files": request.files,
-            "headers": {"Authorization": f"Bearer {token}"} if token else {},
+            "headers": dict(request.headers)
+            | ({"Authorization": f"Bearer {token}"} if token else {}),
             "timeout": httpx.Timeout(silent, connect=min(self._timeout, _CONNECT)),
         }
 
@@ -191,7 +198,7 @@ class Channel:
             content,
             request.path,
             token=self._token(request),
-            chunks=Chunks(response) if streamed else None,
+            chunks=Chunks(response, live=request.live) if streamed else None,
         )
 
 

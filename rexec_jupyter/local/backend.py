@@ -141,6 +141,9 @@ class LocalBackend:
                 self._connection = await Connection.open(Paths(root).socket)
         return self._connection is not None
 
+    async def revive(self) -> None:
+        """Do nothing: this server does not end while somebody is connected."""
+
     async def ticket(self, key: str) -> tuple[str, float]:
         """Return a ticket for the CURVE key `key` (Z85), and its validity in seconds.
 

@@ -17,6 +17,7 @@ from rexec_jupyter.capture.refusals import conflicting, shadowing
 from rexec_jupyter.core.errors import NoSessionError, RexecError
 from rexec_jupyter.core.session import Session
 from rexec_jupyter.core.settings import current
+from rexec_jupyter.core.starting import watched_by
 from rexec_jupyter.magics import here, reading, secrets, tracebacks
 from rexec_jupyter.magics.background import CellJob
 from rexec_jupyter.magics.comms import Relay
@@ -222,7 +223,8 @@ class CellRunner:
             sent = self._choose(names, ledger, options)
             if self.client is None:
                 status.enter("starting", at_once=True)
-            session = self._session(options)
+            with watched_by(partial(_tell, status)):
+                session = self._session(options)
             label = options.name or reading.first_line(source)
             job = self._submit(session, code, label, sent, options)
         except BaseException as error:
@@ -319,6 +321,12 @@ class CellRunner:
             raise
         waited.set_result(value)
         return value
+
+
+def _tell(status: st.StatusLine, progress: str) -> None:
+    """Show what the backend is busy with while it starts."""
+    status.enter("starting", progress.removesuffix(" …"))
+    status.beat()
 
 
 def _check_exists(client: Client, name: str) -> None:

@@ -73,6 +73,9 @@ class UserBackend:
     async def locate(self):
         return Address(self._broker.ready["client"], self._broker.keys.public.decode())
 
+    async def revive(self):
+        pass
+
     async def ticket(self, key):
         return self._broker.signing.ticket(user=self._user, key=key), 900.0
 

@@ -40,6 +40,9 @@ class Backend:
         self.located += 1
         return Address(self.broker.ready["client"], self.key)
 
+    async def revive(self):
+        pass
+
     async def ticket(self, key):
         return self.signing.ticket(user="ada", key=key, ttl=900), 900.0
 

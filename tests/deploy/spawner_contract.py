@@ -233,6 +233,9 @@ class _Backend:
     async def locate(self):
         return Address(self._address, self._tickets.broker.key)
 
+    async def revive(self):
+        pass
+
     async def ticket(self, key):
         return self._tickets.ticket(self._user, key)
 

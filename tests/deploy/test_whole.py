@@ -1,13 +1,6 @@
 """The whole way over HTTP: a server is asked for, becomes ready, and runs calls."""
 
-import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,12 +8,8 @@ import pytest
 from rexec_jupyter._connect import connect_to
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.trust import new_keypair
-from tests.backend.brokering import running
 from tests.deploy.serving import events_in
-from tests.endpoint.service import clean_environment
-
-PATIENCE = 40.0
-TOKEN = "a-token-for-trying-this-out"
+from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api, short_directory
 
 
 class Reached:
@@ -38,6 +27,9 @@ class Reached:
         told = self._client.get("/broker-config").json()
         return Address(f"tcp://{told['broker_external_url']}", told["curve_public_key"])
 
+    async def revive(self):
+        pass
+
     async def ticket(self, key):
         answer = self._client.post("/v1/tickets", json={"client_pubkey": key})
         self._told = answer.raise_for_status().json()
@@ -51,56 +43,15 @@ class Reached:
 
 
 @pytest.fixture
-def directory():
-    # The paths of sockets are short.
-    made = Path(tempfile.mkdtemp(prefix="rx-", dir="/tmp"))
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-def broker(directory):
-    with running(directory) as broker:
-        broker.signing.write(directory / "signing.pem")
-        yield broker
-
-
-@pytest.fixture
-def client(directory, broker):
-    (directory / "secret").write_bytes(os.urandom(32))
-    (directory / "token").write_text(TOKEN)
-    (directory / "token").chmod(0o600)
-    settings = {
-        "REXEC_DEPLOY_SIGNING_KEY_FILE": "signing.pem",
-        "REXEC_DEPLOY_SECRET_FILE": "secret",
-        "REXEC_DEPLOY_BROKER_KEY": broker.keys.public.decode(),
-        "REXEC_DEPLOY_BROKER_PORT": broker.ready["client"].rpartition(":")[2],
-        "REXEC_DEPLOY_BROKER_SERVERS": broker.ready["server"],
-        "REXEC_DEPLOY_BROKER_HEALTH_URL": f"http://{broker.ready['health']}",
-        "REXEC_DEPLOY_DEVELOPMENT": "true",
-        "REXEC_DEPLOY_DEVELOPMENT_TOKEN_FILE": "token",
-        "REXEC_DEPLOY_DIRECTORY": "servers",
-    }
-    read, write = os.pipe()
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rexec_deploy_api", "serve", "--port=0", f"--ready-fd={write}"],
-            cwd=directory,
-            env=clean_environment() | settings,
-            pass_fds=[write],
-            stdout=log,
-            stderr=log,
-        )
-    os.close(write)
-    try:
-        with os.fdopen(read) as ready:
-            url = json.loads(ready.readline())["url"]
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client:
-            yield client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0, (directory / "log").read_text()
+def client():
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        short_directory() as directory,
+        broker_in(directory) as broker,
+        deploy_api(directory, broker) as url,
+        httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
+    ):
+        yield client
 
 
 def states(client, until):

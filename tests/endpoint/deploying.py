@@ -51,6 +51,8 @@ class DeployAPI:
         Where it is: what an endpoint is given as `REXEC_DEPLOYMENT_API_URL`.
     servers
         Requirements of the servers that were spawned, by user.
+    warnings
+        What goes along with each ticket.
     seen
         Method, path, headers and body of every request.
     answers
@@ -61,6 +63,7 @@ class DeployAPI:
         self.accepts = accepts
         self.backend = backend
         self.servers = {}
+        self.warnings = []
         self.seen = []
         self.answers = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -180,7 +183,8 @@ class DeployAPI:
             ticket = self.backend.ask("ticket", key=asked.client_pubkey)
             if "error" in ticket:
                 raise RefusedError(422, "That is no public key.")
-            return ticket | {"job_secret": self.backend.ask("address")["secret"]}
+            secret = self.backend.ask("address")["secret"]
+            return ticket | {"job_secret": secret, "warnings": self.warnings}
 
         return router
 

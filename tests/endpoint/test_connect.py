@@ -50,6 +50,7 @@ def running(token, embedded):
 def deploy(running):
     """A deploy API in front of a real broker, at which ann has no server yet."""
     running.servers.clear()
+    running.warnings.clear()
     running.answers.clear()
     running.seen.clear()
     return running
@@ -353,6 +354,50 @@ def test_a_server_that_was_ended_meanwhile_is_started_again(session, deploy, emb
     embedded.kill("broker")
     assert session.submit(len, "abcd").result(30) == 4
     assert deploy.servers == {"ann": [PYTHON]}
+
+
+def test_a_server_that_ended_comes_back_for_a_job_alone(session, deploy, embedded):
+    deploy.servers.clear()
+    embedded.kill("broker")
+    until(lambda: "No server of yours" in session.status().detail, "the refusal")
+    refused = len(deploy.seen)
+    until(lambda: len(deploy.seen) > refused + 3, "more attempts")
+    assert deploy.servers == {}  # whoever ended it is not outdone by a notebook that is open
+    assert session.submit(len, "abcd").result(30) == 4
+    assert deploy.servers == {"ann": [PYTHON]}
+
+
+def test_a_server_that_cannot_be_started_again_ends_the_jobs_that_wait(session, deploy, embedded):
+    deploy.servers.clear()
+    deploy.answers["/spawn"] = 429, {"detail": "Full."}, {"Retry-After": "999"}
+    embedded.kill("broker")
+    with pytest.raises(rexec.QuotaError, match=r"R05.*Full"):
+        session.submit(len, "abcd").result(30)
+
+
+def test_warnings_of_a_near_end_are_told_once_each(endpoint, deploy, token, capsys):
+    deploy.warnings.append("This server ends in 9 min, because by then it had nothing to do.")
+    with rexec.connect(endpoint.url, token=token) as client:
+        connection = client._link.connection
+
+        def renew():
+            tickets = sum(path == "/v1/tickets" for _, path, _, _ in deploy.seen)
+            client._link._loop.call_soon_threadsafe(connection.renew)
+            until(
+                lambda: sum(path == "/v1/tickets" for _, path, _, _ in deploy.seen) > tickets,
+                "another ticket",
+            )
+            assert client.run(len, "abc") == 3
+
+        deploy.warnings[:] = ["This server ends in 5 min, because by then it had nothing to do."]
+        renew()
+        deploy.warnings.append("Exec ran out of memory.")
+        renew()
+        renew()
+    told = capsys.readouterr().err
+    assert told.count("rexec: This server ends in 9 min") == 1
+    assert "in 5 min" not in told
+    assert told.count("rexec: Exec ran out of memory.") == 1
 
 
 # ------------------------------------------------------------------------ what is not told

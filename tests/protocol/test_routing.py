@@ -220,8 +220,8 @@ def test_a_client_is_told_of_each_server_of_its_user_alone(world):
     world.server(server="big", session="big").join()
     world.server("bob", server="his", session="his").join()
     _, *told = world.client().join()
-    assert states(told) == [("ready", ""), ("ready", "big")]
-    (state, _) = told
+    assert states(told) == [("ready", "big"), ("ready", "")]
+    (_, state) = told
     assert (state.server, state.python, state.slots) == ("main", "3.11", 2)
     assert (state.exchange, state.machine) == ("/exchange", "here")
 
@@ -459,6 +459,27 @@ def test_a_session_with_a_server_of_its_own_is_routed_there(world, pair):
     client.send(parcel)
     assert other.take() == [parcel[0]]
     assert server.take() == []
+
+
+def test_a_client_hears_last_of_the_server_for_all_other_sessions(world, pair):
+    for session in ("maps", "train"):
+        world.server(server=session, session=session).join()
+    assert [session for _, session in states(world.client().join())] == ["maps", "train", ""]
+
+
+def test_a_job_gets_to_the_server_it_was_meant_for_when_another_came_meanwhile(world, pair):
+    client, server = pair
+    own = world.server(server="train", session="train")
+    own.join()
+    parcel = submit(server, session="train")  # on its way when the other one registered
+    client.send(parcel)
+    assert (server.take(), own.take()) == ([parcel[0]], [])
+    server.send(done(parcel[0].job, 1))
+    assert isinstance(client.take()[-1], p.Done)
+    # One that was meant for a server that is gone is told so by the one that is there.
+    parcel = submit(world.server(), session="train")
+    client.send(parcel)
+    assert own.take() == [parcel[0]]
 
 
 def test_a_job_stays_with_its_server_when_its_session_gets_another(world, pair):

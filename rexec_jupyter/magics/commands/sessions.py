@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
@@ -12,8 +11,11 @@ from IPython.core.error import UsageError
 from rexec_jupyter import reports
 from rexec_jupyter.core.defaults import session_name
 from rexec_jupyter.core.errors import StartError
-from rexec_jupyter.core.quantities import positive_duration
+from rexec_jupyter.core.quantities import duration as duration_
+from rexec_jupyter.core.quantities import positive_duration, size
+from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.command import Command, arg
+from rexec_jupyter.magics.commands.packages import PIP_OPTIONS, SOURCE, requirements
 from rexec_jupyter.magics.grammar import Environment, typed
 from rexec_jupyter.widget.status import duration
 from rexec_jupyter.widget.table import Facts
@@ -28,20 +30,44 @@ _TIMELESS = (
     "is for sessions of a deployed backend; those of this computer last as long as somebody is "
     "connected"
 )
-_SOURCE = "is not taken: options of pip could change where packages come from, or go to"
-_PIP_OPTIONS = (
-    *("-i", "--index-url", "--extra-index-url", "--no-index", "--find-links", "--trusted-host"),
-    *("-t", "--target", "--prefix", "--root", "--user", "-e", "--editable", "--proxy"),
-    *("-c", "--constraint", "-r", "--requirement", "--config-settings", "--global-option"),
-)
-_UNSAFE = frozenset("{}$`\\\n\r\0")
+_CLOCKS = ("idle_timeout", "orphan_timeout", "max_lifetime")
 _name = typed(session_name)
 
 
 def _start(desk: Desk, given: argparse.Namespace) -> Facts:
+    packages = requirements(given.requirements)
+    with servers.reached() as there:
+        if there is None:
+            return _start_here(desk, given, packages)
+        begun = servers.start(desk, there, given, packages)
+    if given.no_wait:
+        return begun
+    return _begin_session(desk, given, begun)
+
+
+def _begin_session(desk: Desk, given: argparse.Namespace, server: Facts) -> Facts:
+    """Start the interpreter of a session on a server that is ready."""
+    name = given.name or desk.active
+    variables = {"variables": given.env} if given.env else None
+    source = _SET_VARIABLES if given.env else ""
+    job = desk.session(name).submit_cell(source, names=variables, hidden=True, stream=True)
+    desk.wait(job)
+    if given.env:
+        server.title += f" Set until session {name} is restarted: {', '.join(given.env)}."
+    if name != desk.active:
+        server.note = f"Run cells there: %rexec use {shlex.quote(name)}"
+    return server
+
+
+def _start_here(desk: Desk, given: argparse.Namespace, packages: list[str]) -> Facts:
+    for key, option in servers.OPTIONS.items():
+        if getattr(given, key) is not None:
+            why = _TIMELESS if key in _CLOCKS else _NOT_HERE
+            raise UsageError(f"%rexec start: {option} {why}")
+    if given.force:
+        raise UsageError(f"%rexec start: --force {_NOT_HERE}")
     if given.profile not in ("", "default"):
         raise UsageError(f"%rexec start: there is no profile {given.profile!r}; there is: default")
-    packages = _requirements(given.requirements)
     name = given.name or desk.active
     before = desk.info(name)
     running = before is not None and before.state in ("idle", "busy")
@@ -148,6 +174,9 @@ def _restart(desk: Desk, given: argparse.Namespace) -> Facts:
 def _stop(desk: Desk, given: argparse.Namespace) -> Facts:
     if given.all and given.name:
         raise UsageError("%rexec stop: either a NAME or --all")
+    with servers.reached() as there:
+        if there is not None and (stopped := servers.stop(desk, there, given)) is not None:
+            return stopped
     live = [info for info in desk.client().sessions() if info.state != "stopped"]
     if not given.all:
         name = given.name or desk.active
@@ -183,6 +212,9 @@ def _extend(desk: Desk, given: argparse.Namespace) -> Facts:
     if len(words) > 1:
         raise UsageError("%rexec extend: it is written: %rexec extend [NAME] TIME")
     name = words[0] if words else desk.active
+    with servers.reached() as there:
+        if there is not None:
+            return servers.extend(there, name, seconds)
     return Facts(
         {"session": name, "asked": seconds, "lifetime": None},
         title=f"Nothing to extend: session {name} has no limited lifetime. It lasts while "
@@ -193,7 +225,7 @@ def _extend(desk: Desk, given: argparse.Namespace) -> Facts:
 
 def _install(desk: Desk, given: argparse.Namespace) -> Facts:
     name = given.session or desk.active
-    packages = _requirements(given.packages)
+    packages = requirements(given.packages)
     if not packages:
         raise UsageError("%rexec install: tell what: %rexec install PACKAGE…")
     _install_there(desk, name, packages, upgrade=given.upgrade)
@@ -218,47 +250,27 @@ def _install_there(desk: Desk, name: str, packages: list[str], *, upgrade: bool)
         )
 
 
-def _requirements(words: list[str]) -> list[str]:
-    """Read what is to be installed; a file is read here.
-
-    Nothing comes through that pip, a shell or IPython would take for more than a requirement.
-    """
-    found: list[str] = []
-    for word in words:
-        path = Path(word).expanduser()
-        if word.endswith(".txt") or (("/" in word) and path.is_file()):
-            found += _from_file(path)
-        else:
-            found.append(_requirement(word))
-    return list(dict.fromkeys(found))
-
-
-def _from_file(path: Path) -> list[str]:
+def _cores(text: str) -> float:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"%rexec: {path} cannot be read: {reason}") from None
-    words = (line.partition(" #")[0].strip() for line in lines)
-    return [_requirement(word) for word in words if word and not word.startswith("#")]
+        cores = float(text)
+    except ValueError:
+        cores = 0.0
+    if not 0 < cores < 10_000:
+        raise ValueError(f"{text!r} is no number of cores; write 2 or 0.5")
+    return cores
 
 
-def _requirement(text: str) -> str:
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - seldom used
-
-    if text.startswith("-"):
-        raise UsageError(f"%rexec: {text.partition('=')[0]} {_SOURCE}")
-    try:
-        requirement = str(Requirement(text))
-    except InvalidRequirement:
-        raise UsageError(
-            f"%rexec: {text!r} is no requirement; write NAME, NAME>=1.2 or NAME[extra]==1.2"
-        ) from None
-    if not requirement.isprintable() or _UNSAFE & set(requirement):
-        raise UsageError(f"%rexec: {text!r} has characters that no requirement needs")
-    return requirement
+def _devices(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise ValueError(f"{text!r} is no number of GPUs")
+    return int(text)
 
 
+_OF_SERVERS = (
+    "At an endpoint, --profile, --requirements and what follows --env but --no-wait give the\n"
+    "session a server of its own, and `default` is the server of all sessions without one.\n"
+    "What a profile gives can be narrowed: %rexec profiles lists them."
+)
 _NAME = arg("name", nargs="?", type=_name, metavar="NAME", help="the session")
 _FORCE = arg("-f", "--force", action="store_true", help="even if something would be lost")
 
@@ -286,16 +298,23 @@ COMMANDS = (
                 metavar="K=V",
                 help="set an environment variable there; K alone takes its value from here",
             ),
+            arg("--cpu", type=typed(_cores), metavar="N", help="cores"),
+            arg("--mem", dest="memory", type=typed(size), metavar="SIZE", help="such as 4GB"),
+            arg("--gpu", type=typed(_devices), metavar="N", help="GPUs"),
+            arg("--image", metavar="REF", help="another image that the profile offers"),
+            *(
+                arg(servers.OPTIONS[key], type=typed(duration_), metavar="TIME", help=told)
+                for key, told in (
+                    ("idle_timeout", "end it when nothing ran for so long"),
+                    ("orphan_timeout", "end it when nobody was connected for so long"),
+                    ("max_lifetime", "end it after so long"),
+                )
+            ),
             arg("--no-wait", action="store_true", help="do not wait until it is ready"),
+            arg("-f", "--force", action="store_true", help="replace a server that is different"),
         ),
         completes="session",
-        refused=(
-            *((option, _NOT_HERE) for option in ("--cpu", "--mem", "--gpu", "--image")),
-            *(
-                (option, _TIMELESS)
-                for option in ("--idle-timeout", "--orphan-timeout", "--max-lifetime")
-            ),
-        ),
+        detail=_OF_SERVERS,
     ),
     Command(
         "use",
@@ -340,6 +359,6 @@ COMMANDS = (
             arg("-s", "--session", type=_name, metavar="NAME", help="the session"),
             arg("-U", "--upgrade", action="store_true", help="newer versions if there are"),
         ),
-        refused=tuple((option, _SOURCE) for option in _PIP_OPTIONS),
+        refused=tuple((option, SOURCE) for option in PIP_OPTIONS),
     ),
 )

@@ -18,6 +18,7 @@ from rexec_jupyter.core.logins import Logins
 from rexec_jupyter.core.protocol import VERSIONS
 from rexec_jupyter.core.settings import nearest
 from rexec_jupyter.core.versions import PYTHON, minor
+from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.auth import normal_or_empty
 from rexec_jupyter.magics.commands.command import Command, Shown, arg
 from rexec_jupyter.widget.table import Column, Facts, Table
@@ -133,11 +134,21 @@ def _without_stopped(table: Table) -> Table:
     return table
 
 
+def _servers(_desk: Desk, _given: argparse.Namespace) -> Table:
+    with servers.reached() as there:
+        if there is not None:
+            return servers.table(there)
+    return Table(empty="The embedded backend has one server, which runs while it is needed.")
+
+
 def _profiles(desk: Desk, _given: argparse.Namespace) -> Table:
+    with servers.reached() as there:
+        if there is not None:
+            return servers.profiles(there)
     client = desk.connected()
-    servers = client.status().servers if client is not None else []
-    python = next((s.python for s in servers if s.python), platform.python_version())
-    slots = next((s.slots for s in servers if s.slots), None)
+    known = client.status().servers if client is not None else []
+    python = next((s.python for s in known if s.python), platform.python_version())
+    slots = next((s.slots for s in known if s.slots), None)
     return Table(
         [{"profile": "default", "where": "this computer", "python": python, "slots": slots}],
         [
@@ -257,8 +268,8 @@ def _help(_desk: Desk, given: argparse.Namespace) -> Shown:
 
 def _version(desk: Desk, _given: argparse.Namespace) -> Facts:
     client = desk.connected()
-    servers = client.status().servers if client is not None else []
-    there = [server.python for server in servers if server.python]
+    known = client.status().servers if client is not None else []
+    there = [server.python for server in known if server.python]
     facts: dict[str, object] = {
         "rexec": __version__,
         "python": platform.python_version(),
@@ -281,6 +292,7 @@ COMMANDS = (
         _sessions,
         (arg("--all", action="store_true", help="stopped ones too"),),
     ),
+    Command("servers", "state", "list your servers at the endpoint, and when they end", _servers),
     Command("profiles", "state", "list what kinds of sessions there are", _profiles),
     Command("whoami", "state", "tell who you are, and where", _whoami),
     Command("doctor", "state", "check everything that must be right, and say what to do", _doctor),

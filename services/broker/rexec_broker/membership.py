@@ -89,7 +89,10 @@ class Membership:
         client = self._directory.add_client(user, peer, key, hello.instance)
         client.seen, client.ticket, client.expires = now, hello.ticket, expires
         self._welcome(origin, version, name, expires)
-        states = [server.describe(server.state) for server in user.servers.values()]
+        # The one for all other sessions last: a job of a session with a server of its own would be
+        # meant for it by who does not know better yet.
+        servers = sorted(user.servers.values(), key=lambda server: not server.session)
+        states = [server.describe(server.state) for server in servers]
         for state in states or [p.ServerState(state="absent")]:
             self._outbox.send(Port.CLIENT, peer, state)
 

@@ -208,6 +208,8 @@ class Router:
         route = user.jobs.get(job)
         if route is None:
             server = user.server_for(message.session)
+            if kind is p.Submit and server is not None and server.hello.journal != message.journal:
+                server = user.server_with(message.journal) or server
         else:
             server = user.servers.get(route.scope)
         if server is None or server.peer is None:

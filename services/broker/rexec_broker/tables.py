@@ -54,6 +54,10 @@ class User:
         """Return the server of a session."""
         return self.servers.get(session) or self.servers.get("")
 
+    def server_with(self, journal: str) -> Server | None:
+        """Return the server that has this journal."""
+        return next((s for s in self.servers.values() if s.hello.journal == journal), None)
+
 
 class Client:
     """A client that said hello.
