@@ -89,7 +89,9 @@ def test_another_users_pod_cannot(eve, backend):
     with rexec.connect(backend.endpoint, token=b.token("ann-listening"), timeout=60) as ann:
         assert ann.run(_listen, 8099)
         assert ann.run(_reaches, "127.0.0.1", 8099)
-        address = backend.pods("ann-listening")[0]["status"]["podIP"]
+        address = until(
+            lambda: backend.pods("ann-listening")[0]["status"].get("podIP"), "its address"
+        )
         assert not eve.run(_reaches, address, 8099)
     backend.ends("ann-listening")
 
