@@ -234,6 +234,16 @@ class Refused(Message, frozen=True):
     message: Text
 
 
+class Assign(Message, frozen=True):
+    """Broker → server: you are another one from now on; say hello with this certificate.
+
+    It is bound to the connection's CURVE key, like the one before. A server that somebody has
+    used already does not take it.
+    """
+
+    certificate: Annotated[str, Meta(max_length=8192)]
+
+
 class Resync(Message, frozen=True):
     """Broker → peer: this connection is unknown; say hello again, then attach again."""
 
@@ -816,6 +826,6 @@ FromServer = ServerHello | Heartbeat | Goodbye | Drain | JobEvent | JobReply
 """What the broker accepts on its server port."""
 ToClient = Welcome | Refused | Resync | Heartbeat | ServerState | JobEvent | JobReply
 """What a client accepts from the broker."""
-ToServer = Welcome | Refused | Resync | Heartbeat | Detached | JobCommand
+ToServer = Welcome | Refused | Assign | Resync | Heartbeat | Detached | JobCommand
 """What a server accepts from the broker."""
 AnyMessage = FromClient | FromServer | ToClient | ToServer

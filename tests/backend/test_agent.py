@@ -245,6 +245,24 @@ def test_a_certificate_the_broker_does_not_accept_ends_the_start(tmp_path):
     site.stop()
 
 
+def test_a_server_that_was_known_outlives_a_refusal_and_tells_how_it_stands(site):
+    def refuse(message, frame):
+        site.say(p.Refused(code="R02", message="expired"))
+        return message, frame
+
+    log = site.agent.log
+    until(lambda: log.read_text().count("the broker knows this server") == 1, "the welcome")
+    welcoming, site.known = site.known, refuse
+    site.restart_broker()
+    site.await_(p.ServerHello)
+    until(lambda: "refuses this server for now: expired" in log.read_text(), "the refusal")
+    site.known = welcoming
+    site.restart_broker()
+    site.await_(p.ServerHello)
+    until(lambda: log.read_text().count("the broker knows this server") == 2, "the next welcome")
+    assert site.value(*site.events(site.submit(add, 1, 1))[-1]) == 2
+
+
 def test_garbage_from_exec_ends_that_connection_alone(site):
     import socket
 

@@ -64,10 +64,30 @@ def test_a_profile_gives_what_it_says(profile):
         1,
     )
     assert (spec.home, spec.volumes[0].claim, spec.volumes[0].read_only) == (10 << 30, "data", True)
-    assert (spec.requirements, spec.requirements_digest) == (("numpy",), environment.digest)
+    digest = parse(["numpy", "python==3.11"]).digest
+    assert (spec.requirements, spec.requirements_digest) == (("numpy",), digest)
     assert (spec.environment, spec.node_selector) == ({"MODE": "fast"}, {"kind": "cpu"})
     assert (spec.idle_timeout, spec.orphan_timeout, spec.max_lifetime) == (3600, 0, 0)
     assert spec_of(profile, Wanted(), parse(["python==3.12"])).python == "3.12"
+
+
+def test_a_python_that_is_there_needs_no_environment(profile):
+    plain, asked = Profile(), parse(["python==3.11"])
+    spec = spec_of(plain, Wanted(), asked, python="3.11")
+    assert (spec.python, spec.requirements_digest) == ("", "")
+    assert spec == spec_of(plain, Wanted(), NOTHING, python="3.11")
+    other = spec_of(plain, Wanted(), asked, python="3.12")
+    assert (other.python, other.requirements_digest) == ("3.11", asked.digest)
+    # What an image has that the operator named nobody knows.
+    assert spec_of(profile, Wanted(), asked, python="3.11").requirements_digest == asked.digest
+    packages = parse(["numpy", "python==3.11"])
+    assert spec_of(plain, Wanted(), packages, python="3.11").requirements_digest == packages.digest
+
+
+def test_what_is_kept_ready_is_nobodys(tmp_path):
+    for more in ({"home": "1GiB"}, {"volumes": [{"claim": "data", "path": "/data"}]}):
+        with pytest.raises(SettingsError, match="no home and no volumes"):
+            read_profiles(written(tmp_path, [{"name": "a", "warm": 1, **more}]), CLOCKS)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,15 @@
 
 import pytest
 
-from rexec_deploy_api.reconcile import ATTEMPTS, FAILED_SECONDS, STUCK_SECONDS, ending, plan
+from rexec_deploy_api.reconcile import (
+    ATTEMPTS,
+    FAILED_SECONDS,
+    LENT_SECONDS,
+    STUCK_SECONDS,
+    ending,
+    plan,
+    plan_lent,
+)
 from rexec_deploy_api.records import (
     EVENTS,
     Cause,
@@ -221,3 +229,46 @@ def test_clocks_make_no_other_server():
     two = Spec(profile="a", cpu=1, environment={"B": "2", "A": "1"}, idle_timeout=5)
     assert one.digest == two.digest
     assert one.digest != Spec(profile="a", cpu=2, environment={"A": "1", "B": "2"}).digest
+
+
+# Servers of a pool
+
+BORROWER = Key("ann", "default")
+LENDER = Key("~warm/1", "default")
+LATER = NOW + LENT_SECONDS + 1
+
+
+def lent(**changes):
+    return Record(user=LENDER.user, name=LENDER.name, spec=SPEC, since=NOW, state="ready").having(
+        lent=BORROWER, **changes
+    )
+
+
+def test_a_server_that_was_lent_runs_as_long_as_it_is_held():
+    step = plan_lent(lent(), [seen()], record(borrowed=LENDER), LATER)
+    assert (step.record, step.displace) == (lent(), ())
+    assert plan_lent(lent(), [], record(borrowed=LENDER), LATER).record is None
+
+
+@pytest.mark.parametrize("borrower", [None, record(), record(borrowed=Key("~warm/2", "default"))])
+def test_a_server_that_was_lent_to_nobody_ends_but_not_at_once(borrower):
+    # The record that borrows it is written after it, and may be on its way.
+    assert plan_lent(lent(), [seen()], borrower, NOW + 1).record == lent()
+    step = plan_lent(lent(), [seen()], borrower, LATER)
+    assert (step.record.state, step.record.wanted) == ("stopping", "stopped")
+    assert step.displace == (seen(),)
+
+
+def test_one_that_was_borrowed_and_does_not_come_is_given_up():
+    borrowing = record(borrowed=LENDER)
+    step = plan(borrowing, [seen()], None, NOW + 1)
+    assert (step.record.state, step.record.borrowed) == ("starting", LENDER)
+    step = plan(step.record, [seen()], None, LATER + 1)
+    assert (step.record.borrowed, step.record.generation) == (None, 2)
+    assert (step.record.state, step.displace) == ("requested", (seen(),))
+
+
+def test_whoever_replaces_one_that_was_borrowed_gets_one_of_its_own():
+    ran = ready(borrowed=LENDER)
+    step = plan(ran, [seen("ended")], None, NOW + 1)
+    assert (step.record.borrowed, step.record.generation) == (None, 2)

@@ -328,7 +328,7 @@ def test_health_readiness_and_metrics(service, ann, anonymous):
     text = anonymous.get("/metrics").text
     assert "rexec_deploy_servers{state=" in text
     assert "rexec_deploy_leads 1.0" in text
-    assert "rexec_deploy_steps_total" in text
+    assert "rexec_deploy_step_seconds_count" in text
     assert 'route="/v1/servers"' in text
     service.do(setattr, service.spawner, "ready", False)
     try:

@@ -8,22 +8,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import zmq
 
+from rexec_broker import assigning, roll
 from rexec_broker.admission import Admission, unpredictable_routing_ids
-from rexec_broker.health import HealthServer
+from rexec_broker.health import Answers, HealthServer
 from rexec_broker.limits import Limits
 from rexec_broker.loop import Loop
 from rexec_broker.metrics import Exposition, Metrics
 from rexec_broker.ports import EncryptedPort
-from rexec_broker.roll import answer
 from rexec_broker.routing import Port, Router
 from rexec_jupyter.core.credentials import Verifier
 from rexec_jupyter.core.trust import KeyPair, new_id
 
 _STALLED = 5.0
+_PATIENCE = 2.0
 _LINGER = 0.5
 _OLDEST_ZEROMQ = (4, 3, 5)
 
@@ -106,14 +107,15 @@ class Broker:
             self._loop = Loop(router, ports, drain_grace=settings.drain_grace)
             cleanup.callback(self._loop.close)
             exposition = Exposition(metrics)
-            health = _serve_health(
-                settings,
+            answers = Answers(
                 healthy=self.problem,
                 ready=self._unready,
                 metrics=exposition.text,
                 content_type=exposition.content_type,
-                servers=partial(answer, router.roll, verifier),
+                servers=partial(roll.answer, router.roll, verifier),
+                assign=partial(assigning.answer, self._assign(router), verifier),
             )
+            health = _serve_health(settings, answers)
             cleanup.callback(health.stop)
             self.health_address = health.address
             health.start()
@@ -138,6 +140,14 @@ class Broker:
         """Let `run` end in good order. For signal handlers and other threads."""
         self._loop.stop()
 
+    def _assign(self, router: Router) -> assigning.Assign:
+        """Return what has the router assign a server, for other threads."""
+
+        def assign(user: str, server: str, certificate: str) -> bool:
+            return self._loop.call(partial(router.assign, user, server, certificate), _PATIENCE)
+
+        return assign
+
     def problem(self) -> str:
         """Return what is wrong with this broker, or nothing."""
         now = time.monotonic()
@@ -160,9 +170,9 @@ def _bind(port: EncryptedPort, address: str) -> str:
         raise StartError(f"cannot bind {address}: {error}") from error
 
 
-def _serve_health(settings: Settings, **answers: Any) -> HealthServer:
+def _serve_health(settings: Settings, answers: Answers) -> HealthServer:
     host, port = settings.health_host, settings.health_port
     try:
-        return HealthServer(host, port, **answers)
+        return HealthServer(host, port, answers)
     except OSError as error:
         raise StartError(f"cannot answer health checks on {host}:{port}: {error}") from error

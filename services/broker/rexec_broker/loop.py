@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import select
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from operator import attrgetter
+from typing import TypeVar
 
 from rexec_broker.ports import EncryptedPort, Fate
 from rexec_broker.routing import Port, Router
+
+T = TypeVar("T")
 
 _QUIET_SECONDS = 0.05
 
@@ -43,10 +48,12 @@ class Loop:
         self._router = router
         self._ports = ports
         self._drain_grace = drain_grace
-        self._stop_read, self._stop_write = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopping = False
         # ZeroMQ's own poller would ask each socket twice at each wait.
         self._poll = select.epoll()
-        self._wakers: dict[int, Callable[[], None]] = {self._stop_read: self._stopped}
+        self._wakers: dict[int, Callable[[], None]] = {self._wake_read: self._woken}
         for port in ports.values():
             self._wakers[port.socket.fileno()] = port.mailbox.arrived
             self._wakers[port.monitor.fileno()] = port.watch
@@ -58,7 +65,32 @@ class Loop:
 
     def stop(self) -> None:
         """End the loop, after what is under way. For signal handlers and other threads."""
-        os.write(self._stop_write, b"\0")
+        self._stopping = True
+        os.write(self._wake_write, b"\0")
+
+    def call(self, function: Callable[[], T], timeout: float) -> T:
+        """Call a function in the loop's thread and return its result. For other threads.
+
+        Raises
+        ------
+        TimeoutError
+            If the loop does not get to it.
+        """
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            if outcome.set_running_or_notify_cancel():
+                try:
+                    outcome.set_result(function())
+                except Exception as error:  # noqa: BLE001 - it belongs to the caller
+                    outcome.set_exception(error)
+
+        self._calls.put(run)
+        os.write(self._wake_write, b"\0")
+        try:
+            return outcome.result(timeout)
+        finally:
+            outcome.cancel()
 
     def run(self) -> None:
         """Go round until `stop`."""
@@ -67,9 +99,9 @@ class Loop:
         self._drain()
 
     def close(self) -> None:
-        """Release what `stop` needs."""
-        os.close(self._stop_read)
-        os.close(self._stop_write)
+        """Release what wakes it."""
+        os.close(self._wake_read)
+        os.close(self._wake_write)
         self._poll.close()
 
     def _drain(self) -> None:
@@ -135,6 +167,8 @@ class Loop:
         for descriptor, _ in self._poll.poll(max(0.0, seconds)):
             self._wakers[descriptor]()
 
-    def _stopped(self) -> None:
-        os.read(self._stop_read, 64)
-        self.draining = True
+    def _woken(self) -> None:
+        os.read(self._wake_read, 64)
+        self.draining = self._stopping
+        while not self._calls.empty():
+            self._calls.get()()

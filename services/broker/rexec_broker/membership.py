@@ -129,6 +129,28 @@ class Membership:
             server.draining = True
             self.announce(server, "draining")
 
+    def assign(self, user: str, name: str, certificate: str) -> bool:
+        """Tell a server which other one it is to be from now on.
+
+        Returns
+        -------
+        bool
+            Whether there is such a server within reach.
+
+        Raises
+        ------
+        CredentialError
+            If the certificate is none for that server's key.
+        """
+        owner = self._directory.users.get(user)
+        servers = owner.servers.values() if owner else ()
+        server = next((each for each in servers if each.certificate.server == name), None)
+        if server is None or server.peer is None:
+            return False
+        self._verifier.certificate(certificate, server.key)
+        self._outbox.send(Port.SERVER, server.peer, p.Assign(certificate=certificate))
+        return True
+
     def _replace(self, origin: Origin, current: Server, server: Server) -> None:
         """Take leave of the server whose place another one takes, if it is another one."""
         if current.hello.journal != server.hello.journal:

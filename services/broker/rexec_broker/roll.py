@@ -31,6 +31,7 @@ class _Line(NamedTuple):
 
     user: str
     server: str
+    key: str
     session: str
     generation: int
     state: str
@@ -129,23 +130,31 @@ def answer(
     It wants a token that the deployment signed. It waits only if the list that is known, by its
     epoch and number, is the newest.
     """
-    scheme, _, token = authorization.partition(" ")
-    try:
-        verifier.status_token(token.strip() if scheme.lower() == "bearer" else "")
-    except CredentialError as error:
-        return HTTPStatus.UNAUTHORIZED, _told(str(error))
+    if wrong := unknown(verifier, authorization):
+        return HTTPStatus.UNAUTHORIZED, told(wrong)
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     try:
         after, wait = int(asked.get("after", -1)), float(asked.get("wait", 0))
     except ValueError:
-        return HTTPStatus.BAD_REQUEST, _told("after and wait are numbers")
-    told = roll.told(asked.get("epoch", ""), after, wait)
-    if told is None:
-        return HTTPStatus.SERVICE_UNAVAILABLE, _told("too many wait already")
-    return HTTPStatus.OK, told
+        return HTTPStatus.BAD_REQUEST, told("after and wait are numbers")
+    listed = roll.told(asked.get("epoch", ""), after, wait)
+    if listed is None:
+        return HTTPStatus.SERVICE_UNAVAILABLE, told("too many wait already")
+    return HTTPStatus.OK, listed
 
 
-def _told(error: str) -> bytes:
+def unknown(verifier: Verifier, authorization: str) -> str:
+    """Return what is wrong with the header of who asks on behalf of the deployment, or nothing."""
+    scheme, _, token = authorization.partition(" ")
+    try:
+        verifier.status_token(token.strip() if scheme.lower() == "bearer" else "")
+    except CredentialError as error:
+        return str(error)
+    return ""
+
+
+def told(error: str) -> bytes:
+    """Return the body of an answer that says no."""
     return msgspec.json.encode({"detail": error})
 
 
@@ -163,6 +172,7 @@ def _line(now: float, user: User, server: Server) -> _Line:
     return _Line(
         user.name,
         certificate.server,
+        server.key,
         server.session,
         certificate.generation,
         server.state,

@@ -154,6 +154,10 @@ class Router:
         self._metrics.dropped["failed"] += 1
         self.budget.charge(now, key)
 
+    def assign(self, user: str, server: str, certificate: str) -> bool:
+        """Tell a server which other one it is to be from now on, see `Membership.assign`."""
+        return self._members.assign(user, server, certificate)
+
     def drain(self, _now: float) -> None:
         """Accept no more hellos: whoever comes now belongs to the next run of the broker."""
         self._draining = True

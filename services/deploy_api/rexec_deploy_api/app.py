@@ -53,7 +53,8 @@ def create_app(settings: DeploySettings, spawner: Opener = open_spawner) -> Fast
             stack.push_async_callback(state.auth.close)
             state.access = Access(settings)
             try:
-                running = Running(await spawner(settings, tickets), tickets, settings)
+                opened = await spawner(settings, tickets)
+                running = Running(opened, tickets, profiles, settings)
                 state.running = await stack.enter_async_context(running)
             except OSError as error:
                 _log.critical("servers cannot be run (%s): %s", settings.spawner, error)

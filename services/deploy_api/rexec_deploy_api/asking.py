@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from rexec_deploy_api.environments import parse
 from rexec_deploy_api.profiles import Profiles, Wanted, spec_of
-from rexec_deploy_api.records import Record
+from rexec_deploy_api.records import CLOCKS, Record
 from rexec_deploy_api.service import Owner, Servers
 from rexec_deploy_api.settings import DeploySettings
 from rexec_deploy_api.tickets import Tickets
@@ -90,7 +90,8 @@ async def begin(
     environment = parse(
         requirements, allow_urls=settings.allow_urls, limit=settings.max_requirements
     )
-    spec = spec_of(parts.profiles.named(profile), wanted, environment)
+    spec = spec_of(parts.profiles.named(profile), wanted, environment, python=settings.python)
+    timed = [clock for clock in CLOCKS if getattr(wanted, clock) is not None]
     issuer = str(identity.claims.get(_ISSUER_CLAIM) or settings.jwt_issuer)
     owner = Owner(identity.sub, identity.username, issuer)
-    return await parts.servers.spawn(owner, name, spec, force=force)
+    return await parts.servers.spawn(owner, name, spec, force=force, timed=timed)

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from rexec_deploy_api.reconcile import plan
-from rexec_deploy_api.records import Cause, Key, Presence, Record
+from rexec_deploy_api.lending import lender_of, observe_lent
+from rexec_deploy_api.reconcile import Step, plan, plan_lent
+from rexec_deploy_api.records import Cause, Key, Observed, Presence, Record
 from rexec_deploy_api.spawner.base import Credential, Spawner, SpawnerError, StaleError
 
 WORKERS = 8
@@ -18,7 +19,17 @@ EVERY = 60.0
 """Seconds between two looks at all of them."""
 
 _FIRST_DELAY, _LAST_DELAY = 0.2, 30.0
+# After this long it is seen whether a server of a pool became another one.
+_HANDED = 1.0
 _log = logging.getLogger(__name__)
+
+
+HandOver = Callable[[Record, Record], Awaitable[bool]]
+
+
+async def _nothing(lender: Record, record: Record) -> bool:
+    del lender, record
+    return False
 
 
 class Controller:
@@ -32,6 +43,9 @@ class Controller:
         Tells what the broker says of a server.
     credential
         Makes what a server shows the broker.
+    hand_over
+        Has a server of a pool, the first, become another one, if it is not yet; tells whether
+        it has to.
     clock
         Seconds since 1970.
 
@@ -39,8 +53,8 @@ class Controller:
     ----------
     steps
         Looks taken so far.
-    last
-        Seconds that the last one took.
+    seconds
+        What they took together.
     """
 
     def __init__(
@@ -48,11 +62,13 @@ class Controller:
         spawner: Spawner,
         presence: Callable[[Record], Presence | None],
         credential: Callable[[Record], Credential],
+        hand_over: HandOver = _nothing,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spawner = spawner
         self._presence = presence
         self._credential = credential
+        self._hand_over = hand_over
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._turns = asyncio.Semaphore(WORKERS)
@@ -63,7 +79,7 @@ class Controller:
         # Until when what failed is left alone, unless something else is wanted by then.
         self._held: dict[Key, tuple[float, tuple[str, int]]] = {}
         self.steps = 0
-        self.last = 0.0
+        self.seconds = 0.0
 
     def touch(self, key: Key, after: float = 0.0) -> None:
         """Have a server looked at within `after` seconds; once is enough for many calls."""
@@ -74,6 +90,14 @@ class Controller:
                 return
             timer.cancel()
         self._timers[key] = (at, self._loop.call_at(at, self._look, key))
+
+    def changed(self, key: Key) -> None:
+        """Have a server looked at, and the one that it stands for."""
+        self.touch(key)
+        record = self._spawner.record(key)
+        other = (record.lent or record.borrowed) if record is not None else None
+        if other is not None:
+            self.touch(other)
 
     async def run(self) -> None:
         """Look after servers until cancelled; at all of them now and then, whatever happened."""
@@ -129,7 +153,7 @@ class Controller:
             return self._later(key)
         finally:
             self.steps += 1
-            self.last = time.monotonic() - began
+            self.seconds += time.monotonic() - began
         self._recovered(key)
         return again
 
@@ -159,9 +183,12 @@ class Controller:
         record = spawner.record(key)
         if record is None:
             return None
-        step = plan(record, spawner.observe(key), self._presence(record), self._clock())
+        lender = lender_of(spawner, record)
+        lent = observe_lent(spawner, lender, record)
+        step = self._plan(record, [*spawner.observe(key), *lent])
         for observed in step.displace:
-            await spawner.displace(record, observed)
+            holder = lender if lender is not None and observed in lent else record
+            await spawner.displace(holder, observed)
         if step.record is None:
             await spawner.erase(record)
             return None
@@ -169,7 +196,15 @@ class Controller:
             record = await spawner.write(step.record)
         if step.place:
             await spawner.place(record, lambda: self._credential(record))
+        elif lent and lender is not None and await self._hand_over(lender, record):
+            return min(step.again, _HANDED)
         return step.again
+
+    def _plan(self, record: Record, observed: Sequence[Observed]) -> Step:
+        now = self._clock()
+        if record.lent is not None and record.wanted == "running":
+            return plan_lent(record, observed, self._spawner.record(record.lent), now)
+        return plan(record, observed, self._presence(record), now)
 
     async def _tell(self, key: Key, cause: Cause) -> None:
         """Note in the record what holds its server up, or that there is no hope."""

@@ -41,13 +41,17 @@ class Environment:
         Minor version, such as ``3.11``; empty for that of the server.
     lines
         Requirements in normal form, sorted, each once.
-    digest
-        Names the two; empty if nothing is asked for.
     """
 
     python: str
     lines: tuple[str, ...]
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """Names the two; empty if nothing is asked for."""
+        if not self.python and not self.lines:
+            return ""
+        return hashlib.sha256("\n".join((self.python, *self.lines)).encode()).hexdigest()[:16]
 
     @property
     def text(self) -> str:
@@ -104,17 +108,11 @@ def parse(lines: Sequence[str], *, allow_urls: bool = False, limit: int = 500) -
         raise RequirementsError("\n".join(errors[:_TOLD] + more))
     python = next(iter(pythons), "")
     ordered = tuple(sorted(kept))
-    return Environment(python, ordered, _digest(python, ordered))
+    return Environment(python, ordered)
 
 
 class _LineError(RequirementsError):
     """What is wrong with one line."""
-
-
-def _digest(python: str, lines: tuple[str, ...]) -> str:
-    if not python and not lines:
-        return ""
-    return hashlib.sha256("\n".join((python, *lines)).encode()).hexdigest()[:16]
 
 
 def _content(line: str) -> str:

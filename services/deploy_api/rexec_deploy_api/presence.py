@@ -40,6 +40,7 @@ class Attendance:
         self._url = url.rstrip("/") + "/servers"
         self._token = token
         self._changed = changed
+        self._client: httpx.AsyncClient | None = None
         self._told: dict[Key, tuple[Presence, float]] = {}
         self._epoch = ""
         self._seq = -1
@@ -63,6 +64,7 @@ class Attendance:
         """Ask again and again until cancelled."""
         delay = _FIRST_DELAY
         async with httpx.AsyncClient(timeout=httpx.Timeout(5.0, read=_WAIT + 10.0)) as client:
+            self._client = client
             while True:
                 try:
                     self._take(await self._ask(client))
@@ -75,13 +77,36 @@ class Attendance:
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, _LAST_DELAY)
 
+    async def assign(self, server: Key, certificate: str) -> bool:
+        """Have a server that nobody uses yet become the one that a certificate names.
+
+        Returns
+        -------
+        bool
+            Whether it was told. That it did so is seen in the list.
+        """
+        if self._client is None:
+            return False
+        told = {"user": server.user, "server": server.name, "certificate": certificate}
+        try:
+            response = await self._client.post(
+                f"{self._url}/assign", json=told, headers=self._headers(), timeout=5.0
+            )
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            _log.warning("the broker did not tell a server what it is to be: %s", _told(error))
+            return False
+        return True
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token()}"}
+
     async def _ask(self, client: httpx.AsyncClient) -> Mapping[str, Any]:
         query: dict[str, str | float] = {"wait": _WAIT}
         if self.known:
             query["after"] = self._seq
             query["epoch"] = self._epoch
-        headers = {"Authorization": f"Bearer {self._token()}"}
-        response = await client.get(self._url, params=query, headers=headers)
+        response = await client.get(self._url, params=query, headers=self._headers())
         response.raise_for_status()
         told: Mapping[str, Any] = response.json()
         return told

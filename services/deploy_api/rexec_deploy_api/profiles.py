@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -92,6 +93,8 @@ class Profile(_Strict):
         The image of the user's code, and others that a user may have in its place.
     python
         Minor version of the user's code unless they ask for one; empty for that of the image.
+    warm
+        How many servers of it are kept ready for whoever comes next.
     cpu, memory, gpu
         Cores, bytes and devices; 0 cores or bytes: no limit.
     environment
@@ -112,6 +115,7 @@ class Profile(_Strict):
     cpu: Cores = 0.0
     memory: Bytes = 0
     gpu: Devices = 0
+    warm: int = Field(default=0, ge=0, le=100)
     environment: dict[str, str] = {}
     home: Bytes = 0
     volumes: tuple[Mount, ...] = ()
@@ -127,6 +131,12 @@ class Profile(_Strict):
         if not _NAME.fullmatch(name):
             raise ValueError("a name has lower-case letters, digits and '-', up to 40 of them")
         return name
+
+    @model_validator(mode="after")
+    def _of_nobody(self) -> Self:
+        if self.warm and (self.home or self.volumes):
+            raise ValueError("what is kept ready is nobody's yet, so it has no home and no volumes")
+        return self
 
     @field_validator("image", "images")
     @classmethod
@@ -242,7 +252,9 @@ def read_profiles(path: Path | None, clocks: Clocks) -> Profiles:
     return told.model_copy(update={"profiles": filled})
 
 
-def spec_of(profile: Profile, wanted: Wanted, environment: Environment) -> Spec:
+def spec_of(
+    profile: Profile, wanted: Wanted, environment: Environment, *, python: str = ""
+) -> Spec:
     """Return what a server is to be.
 
     Parameters
@@ -253,6 +265,8 @@ def spec_of(profile: Profile, wanted: Wanted, environment: Environment) -> Spec:
         What is to be otherwise.
     environment
         The user's packages.
+    python
+        Minor version of the image that servers have unless something else is said.
 
     Raises
     ------
@@ -260,11 +274,14 @@ def spec_of(profile: Profile, wanted: Wanted, environment: Environment) -> Spec:
         If the profile does not give that.
     """
     _check_variables(profile, wanted)
-    python = environment.python or profile.python
+    image = _image(profile, wanted.image)
+    environment = replace(environment, python=environment.python or profile.python)
+    if not environment.lines and not image and environment.python == python:
+        environment = replace(environment, python="")  # it is there already
     return Spec(
         profile=profile.name,
-        image=_image(profile, wanted.image),
-        python=python,
+        image=image,
+        python=environment.python,
         requirements=environment.lines,
         requirements_digest=environment.digest,
         cpu=_at_most("cpu", profile, wanted, str),

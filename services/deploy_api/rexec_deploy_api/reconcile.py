@@ -16,6 +16,8 @@ ATTEMPTS = 3
 """Generations in a row that may end before they are ready."""
 FAILED_SECONDS = 24 * 3600.0
 """How long the record of a server that failed is kept."""
+LENT_SECONDS = 15.0
+"""How long a server of a pool that was lent waits for the record that borrows it."""
 STUCK_SECONDS = 300.0
 """After how long a generation that was told to end is thought to be out of reach."""
 WARNING_SECONDS = 600.0
@@ -126,6 +128,27 @@ def plan(
     return _watch(record, current, others, presence, now)
 
 
+def plan_lent(
+    record: Record, observed: Sequence[Observed], borrower: Record | None, now: float
+) -> Step:
+    """Return what is to be done for a server of a pool that became another one.
+
+    Parameters
+    ----------
+    borrower
+        The record of that.
+    """
+    held = borrower is not None and borrower.borrowed == record.key
+    if now - record.since < LENT_SECONDS or (held and observed):
+        return Step(record, again=LENT_SECONDS)
+    return _stop(record.having(wanted="stopped"), observed, now)
+
+
+def another(record: Record) -> Record:
+    """Return the record for its next generation."""
+    return record.having(generation=record.generation + 1, placed="", borrowed=None)
+
+
 def _stop(record: Record, observed: Sequence[Observed], now: float) -> Step:
     if not observed:
         return Step(None)
@@ -158,9 +181,7 @@ def _replace(
     failures = 0 if record.ready_at else record.failures + 1
     if cause.final or failures >= ATTEMPTS:
         return Step(_failed(record.having(failures=failures), cause, now), _staying(observed))
-    record = record.having(
-        generation=record.generation + 1, placed="", failures=failures, ready_at=0.0
-    )
+    record = another(record.having(failures=failures, ready_at=0.0))
     text = f"{cause.message} Another one is started; variables and waiting jobs are lost."
     return Step(record.entering(now, "requested", text), _staying(observed), again=0.0)
 
@@ -184,6 +205,10 @@ def _watch(
     if record.state == "ready":
         # The broker is away, or does not reach it: that ends nothing.
         return Step(record, _staying(others), again=5.0)
+    if record.borrowed is not None and now - record.since > LENT_SECONDS:
+        text = "The one that was kept ready did not answer; another one is started."
+        record = another(record).entering(now, "requested", text)
+        return Step(record, _staying([current, *others]), again=0.0)
     state: State = "starting" if current.phase == "running" else current.phase  # type: ignore[assignment]
     cause = current.cause
     if cause is not None and (cause.final or now - record.since > current.patience):

@@ -41,6 +41,8 @@ Reason = Literal[
     "backend",
 ]
 
+CLOCKS = ("idle_timeout", "orphan_timeout", "max_lifetime")
+"""Which of what a server is to be may change while it runs."""
 EVENTS = 60
 """Events that a record keeps; the oldest go first."""
 
@@ -159,11 +161,15 @@ class Spec(Struct, frozen=True, kw_only=True):
     max_lifetime: float = 0.0
     start_timeout: float = 300.0
 
+    def having(self, **changes: object) -> Spec:
+        """Return a copy with these attributes."""
+        return msgspec.structs.replace(self, **changes)
+
     @property
     def digest(self) -> str:
         """What tells servers apart that cannot stand for each other."""
         told = msgspec.structs.asdict(self)
-        for clock in ("idle_timeout", "orphan_timeout", "max_lifetime", "start_timeout"):
+        for clock in (*CLOCKS, "start_timeout"):
             del told[clock]
         return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:16]
 
@@ -193,6 +199,12 @@ class Record(Struct, frozen=True, kw_only=True):
         Until when no clock ends it.
     warned
         Which end it was warned of, so that nobody is warned twice.
+    pool
+        Profile that it was started for in advance, if nobody asked for it.
+    lent
+        Which server it became; its own record is kept as long as that runs.
+    borrowed
+        Which server of a pool runs in place of one of its own.
     version
         Of the store; not part of the content.
     """
@@ -213,6 +225,9 @@ class Record(Struct, frozen=True, kw_only=True):
     ready_at: float = 0.0
     extended: float = 0.0
     warned: str = ""
+    pool: str = ""
+    lent: Key | None = None
+    borrowed: Key | None = None
     events: tuple[Event, ...] = ()
     version: str = ""
 
@@ -279,6 +294,8 @@ class Presence(Struct, frozen=True):
     ----------
     state
         ``ready``, ``suspect`` or ``draining``.
+    key
+        Its public CURVE key (Z85).
     able
         Whether what runs the user's code is there.
     running, queued, attached
@@ -291,6 +308,7 @@ class Presence(Struct, frozen=True):
 
     generation: int
     state: str
+    key: str = ""
     able: bool = True
     running: int = 0
     queued: int = 0

@@ -9,12 +9,14 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import Self
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from rexec_deploy_api.controller import Controller
+from rexec_deploy_api.pool import Pool, stocks_of
 from rexec_deploy_api.presence import Attendance
+from rexec_deploy_api.profiles import Profiles
 from rexec_deploy_api.records import Key
 from rexec_deploy_api.service import Servers
 from rexec_deploy_api.settings import DeploySettings
@@ -49,7 +51,7 @@ class Running:
     ----------
     spawner
         Runs servers; it is opened and closed here.
-    tickets, settings
+    tickets, profiles, settings
         As the operator set them.
 
     Attributes
@@ -58,13 +60,21 @@ class Running:
         What requests ask.
     """
 
-    def __init__(self, spawner: Spawner, tickets: Tickets, settings: DeploySettings) -> None:
+    def __init__(
+        self, spawner: Spawner, tickets: Tickets, profiles: Profiles, settings: DeploySettings
+    ) -> None:
         self.spawner = spawner
         self.attendance = Attendance(
             settings.broker_health_url, tickets.status_token, self._heard_of
         )
-        self.servers = Servers(spawner, self.attendance.of, most=settings.max_servers)
-        self.controller = Controller(spawner, self.attendance.of, tickets.credential)
+        stocks = stocks_of(profiles, settings.python)
+        self.pool = Pool(spawner, self.attendance, tickets, stocks)
+        self.servers = Servers(
+            spawner, self.attendance.of, most=settings.max_servers, claim=self.pool.claim
+        )
+        self.controller = Controller(
+            spawner, self.attendance.of, tickets.credential, self.pool.hand_over
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
 
@@ -83,6 +93,7 @@ class Running:
         self._stack.push_async_callback(self._end)
         self._begin(self.attendance.follow())
         self._begin(self.controller.run())
+        self._begin(self.pool.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,11 +110,12 @@ class Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _changed(self, key: Key) -> None:
-        self.controller.touch(key)
+        self.controller.changed(key)
         self.servers.changed(key)
+        self.pool.changed(key)
 
     def _heard_of(self, key: Key) -> None:
-        self.controller.touch(key)
+        self.controller.changed(key)
 
 
 class Counts(Collector):
@@ -121,11 +133,11 @@ class Counts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield what is counted."""
         spawner, controller = self._running.spawner, self._running.controller
-        steps = CounterMetricFamily("rexec_deploy_steps", "Looks at servers")
-        steps.add_metric([], controller.steps)
-        yield steps
-        yield GaugeMetricFamily(
-            "rexec_deploy_step_seconds", "Seconds that the last look took", controller.last
+        yield SummaryMetricFamily(
+            "rexec_deploy_step_seconds",
+            "Seconds that looks at servers took",
+            count_value=controller.steps,
+            sum_value=controller.seconds,
         )
         yield GaugeMetricFamily(
             "rexec_deploy_leads", "Whether this process acts on records", float(spawner.leads)
@@ -141,6 +153,12 @@ class Counts(Collector):
         for state, count in sorted(states.items()):
             servers.add_metric([state], count)
         yield servers
+        warm = GaugeMetricFamily(
+            "rexec_deploy_warm", "Servers kept ready", labels=["profile", "state"]
+        )
+        for pool, phase, number in self._running.pool.counts():
+            warm.add_metric([pool, phase], number)
+        yield warm
 
 
 def _tell(task: asyncio.Task[None]) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from rexec_deploy_api.reconcile import Ending, ending
+from rexec_deploy_api.lending import lender_of
+from rexec_deploy_api.reconcile import Ending, another, ending
 from rexec_deploy_api.records import Cause, Event, Key, Presence, Record, Spec
 from rexec_deploy_api.spawner.base import LogQuery, Spawner, SpawnerError, StaleError
 
@@ -79,6 +80,13 @@ class _Follower:
         self.heard.set()
 
 
+Claim = Callable[[Key, Spec], Awaitable[Key | None]]
+
+
+async def _none(key: Key, spec: Spec) -> None:
+    del key, spec
+
+
 class Servers:
     """The servers of all users.
 
@@ -90,6 +98,8 @@ class Servers:
         Tells what the broker says of a server.
     most
         Servers that one user may have at once.
+    claim
+        Finds one that is kept ready for whoever comes.
     clock
         Seconds since 1970.
     """
@@ -100,11 +110,13 @@ class Servers:
         presence: Callable[[Record], Presence | None],
         *,
         most: int = 5,
+        claim: Claim = _none,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spawner = spawner
         self._presence = presence
         self._most = most
+        self._claim = claim
         self._clock = clock
         self._followers: dict[Key, set[_Follower]] = {}
 
@@ -197,12 +209,19 @@ class Servers:
         NotThereError
             If there is none of this name.
         """
-        return self._spawner.logs(self.get(user, name).record, query)
+        record = self.get(user, name).record
+        return self._spawner.logs(lender_of(self._spawner, record) or record, query)
 
     # --------------------------------------------------------------------------- changing
 
     async def spawn(
-        self, owner: Owner, name: str, spec: Spec, *, force: bool = False
+        self,
+        owner: Owner,
+        name: str,
+        spec: Spec,
+        *,
+        force: bool = False,
+        timed: Sequence[str] = (),
     ) -> tuple[Record, bool]:
         """Have a server that is as asked for; the same as once if asked for again.
 
@@ -210,6 +229,8 @@ class Servers:
         ----------
         force
             Whether one that is different is to be replaced.
+        timed
+            Which of `CLOCKS` one that is there is to get.
 
         Returns
         -------
@@ -227,17 +248,18 @@ class Servers:
         """
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(StaleError):
-                return await self._spawn(owner, name, spec, force=force)
+                return await self._spawn(owner, name, spec, force=force, timed=timed)
             await asyncio.sleep(_PATIENCE)
         raise _contended(name)
 
     async def _spawn(
-        self, owner: Owner, name: str, spec: Spec, *, force: bool
+        self, owner: Owner, name: str, spec: Spec, *, force: bool, timed: Sequence[str]
     ) -> tuple[Record, bool]:
         now = self._clock()
         record = await self._spawner.fetch(Key(owner.user, name))
         if record is None:
             self._room(owner.user, name)
+            lender = await self._claim(Key(owner.user, name), spec)
             fresh = Record(
                 user=owner.user,
                 name=name,
@@ -247,17 +269,29 @@ class Servers:
                 # The broker lets no older generation in, even if its record is long gone.
                 generation=max(1, int(now)),
                 created=now,
+                borrowed=lender,
             )
             return await self._spawner.write(fresh.entering(now, "requested", "Asked for.")), True
         same = record.spec.digest == spec.digest
         alive = _alive(record)
         if alive and same and not force:
-            return record, False
+            return await self._timed(record, spec, timed), False
         if alive and not same and not force:
             raise DifferentError(_difference(record.spec, spec, name))
         if not alive:
             self._room(owner.user, name)
         return await self._renew(record, spec, "Asked for again."), True
+
+    async def _timed(self, record: Record, spec: Spec, timed: Sequence[str]) -> Record:
+        """Change the clocks of a server that runs."""
+        wanted = {clock: getattr(spec, clock) for clock in timed}
+        changed = record.spec.having(**wanted)
+        if changed == record.spec:
+            return record
+        text = "When it ends by itself was changed."
+        return await self._spawner.write(
+            record.having(spec=changed, warned="").told(self._clock(), text)
+        )
 
     async def restart(self, user: str, name: str) -> Record:
         """Replace a server by a new one like it.
@@ -311,11 +345,9 @@ class Servers:
 
     def _renewed(self, record: Record, spec: Spec, text: str) -> Record:
         # What ran before has the older generation, so it ends and is not let in any more.
-        renewed = record.having(
+        renewed = another(record).having(
             spec=spec,
             wanted="running",
-            generation=record.generation + 1,
-            placed="",
             failures=0,
             ready_at=0.0,
             extended=0.0,

@@ -5,6 +5,7 @@ What exists under another name in older deployments keeps it; everything else be
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -54,6 +55,11 @@ class DeploySettings(AuthSettings):
 
     # What they may be.
     profiles: Path | None = Field(default=None, validation_alias=_named("PROFILES"))
+    python: str = Field(
+        default=f"{sys.version_info.major}.{sys.version_info.minor}",
+        pattern=r"^3\.[0-9]{1,2}$",
+        validation_alias=_named("PYTHON"),
+    )
     max_servers: int = Field(default=5, ge=1, validation_alias=_named("MAX_SERVERS"))
     allow_urls: bool = Field(default=False, validation_alias=_named("ALLOW_URLS"))
     max_requirements: int = Field(

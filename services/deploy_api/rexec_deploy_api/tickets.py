@@ -93,16 +93,20 @@ class Tickets:
     def credential(self, record: Record) -> Credential:
         """Make what one generation of a server shows the broker."""
         pair = new_keypair()
-        certificate = self._signing.certificate(
+        certificate = self.certificate(record, pair.public.decode())
+        return Credential(
+            pair.public, pair.secret, certificate, self.broker.servers, self.broker.key
+        )
+
+    def certificate(self, record: Record, key: str) -> str:
+        """Return the certificate of one generation of a server, for its CURVE key (Z85)."""
+        return self._signing.certificate(
             user=record.user,
             server=record.name,
-            key=pair.public.decode(),
+            key=key,
             session=record.session,
             generation=record.generation,
             audience=self._audience,
-        )
-        return Credential(
-            pair.public, pair.secret, certificate, self.broker.servers, self.broker.key
         )
 
     def status_token(self) -> str:

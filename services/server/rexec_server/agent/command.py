@@ -15,11 +15,12 @@ from rexec_jupyter.core.carrier import machine_id
 from rexec_jupyter.core.startup import LOG_LEVELS, log_to_stderr
 from rexec_jupyter.core.trust import KeyPair, read_keypair
 from rexec_server import handoff as h
+from rexec_server.agent.certificates import Certificates
 from rexec_server.agent.exec_port import wall_clock
 from rexec_server.agent.job import Limits
 from rexec_server.agent.journal import DiskJournal, JournalBusyError
 from rexec_server.agent.log_files import DiskLogFiles
-from rexec_server.agent.loop import AgentLoop, Places, StoppedError, read_certificate
+from rexec_server.agent.loop import AgentLoop, Places, StoppedError
 from rexec_server.agent.machine import AgentMachine, Identity
 from rexec_server.agent.spool import DiskSpool
 from rexec_server.options import option
@@ -151,7 +152,7 @@ def agent_command(**options: Any) -> None:
 
 def _run(options: dict[str, Any]) -> None:
     keys = _keys(options["curve_key_file"])
-    certificate: Path = options["certificate_file"]
+    certificates = Certificates(options["certificate_file"], options["directory"])
     handoff: Path = options["handoff"].absolute()
     handoff.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = wall_clock()
@@ -164,7 +165,7 @@ def _run(options: dict[str, Any]) -> None:
         journal=journal,
         spool=spool,
         logs=DiskLogFiles(options["directory"] / "logs"),
-        certificate=read_certificate(certificate),
+        certificate=certificates.read(),
         identity=Identity(
             python=platform.python_version(),
             slots=options["slots"],
@@ -182,7 +183,7 @@ def _run(options: dict[str, Any]) -> None:
         endpoint=options["broker"],
         broker_key=options["broker_key"],
         keys=keys,
-        certificate=certificate,
+        certificates=certificates,
         handoff=handoff,
         status=options["directory"] / "status.json",
         ready=options["ready_fd"],

@@ -14,6 +14,7 @@ import msgspec
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.startup import report_ready
 from rexec_jupyter.core.trust import KeyPair
+from rexec_server.agent.certificates import Certificates
 from rexec_server.agent.exec_port import ExecPort, Handler
 from rexec_server.agent.link import BrokerLink, Change
 from rexec_server.agent.machine import AgentMachine
@@ -49,7 +50,7 @@ class Places:
     endpoint: str
     broker_key: bytes
     keys: KeyPair
-    certificate: Path
+    certificates: Certificates
     handoff: Path
     status: Path
     ready: int | None = None
@@ -94,10 +95,10 @@ class AgentLoop:
         self._hold_until = 0.0
         self._stopping = 0
         self._signs = Signs(places.ready_file, places.liveness_file)
-        self._welcomed = False
+        self._known = False  # to the broker, as it was last logged
         self._status = (0, 0, 0, False)
         self._status_at = float("-inf")
-        self._welcomed = False
+        self._welcomed = False  # ever
         self._refused: p.Refused | None = None
 
     def stop(self) -> None:
@@ -151,8 +152,8 @@ class AgentLoop:
             self._reconnect(now)
         deadline = min(deadline, self._send(now), self._tell_status(now))
         welcomed = self._machine.welcomed
-        if welcomed != self._welcomed:
-            self._welcomed = welcomed
+        if welcomed != self._known:
+            self._known = welcomed
             _log.info("the broker %s this server", "knows" if welcomed else "does not know")
         deadline = min(deadline, self._signs.show(now, welcomed=welcomed))
         more = self._machine.more and not self._link.blocked
@@ -190,6 +191,9 @@ class AgentLoop:
         now = self._clock()
         for message, frame in self._link.receive(_BURST):
             self._machine.receive(now, message, frame)
+            if self._machine.assigned:
+                self._places.certificates.keep(self._machine.certificate)
+                self._machine.assigned = False
             self._command()  # exec works while the other messages are read
         self._watch_welcome()
 
@@ -214,7 +218,7 @@ class AgentLoop:
         for change in self._link.changes():
             now = self._clock()
             if change is Change.MADE:
-                self._machine.certificate = read_certificate(self._places.certificate)
+                self._machine.certificate = self._places.certificates.read()
                 self._machine.connected(now)
             else:
                 self._machine.disconnected(now)
@@ -243,7 +247,8 @@ class AgentLoop:
             if not self._welcomed:
                 raise StoppedError(f"the broker refused this server: {refused.message}")
             # It was fine before: a renewed certificate may come, and the jobs go on until then.
-            self._machine.certificate = read_certificate(self._places.certificate)
+            _log.warning("the broker refuses this server for now: %s", refused.message)
+            self._machine.certificate = self._places.certificates.read()
 
     def _tell_ready(self, descriptor: int) -> None:
         try:
@@ -280,8 +285,3 @@ class AgentLoop:
             draft.replace(self._places.status)
         except OSError as error:
             _log.warning("the status cannot be written: %s", error.strerror)
-
-
-def read_certificate(path: Path) -> str:
-    """Return the certificate in a file."""
-    return path.read_text().strip()

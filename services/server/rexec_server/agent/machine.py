@@ -67,6 +67,11 @@ class AgentMachine:
         Where jobs, events, payloads and logs are kept. What the journal holds is taken up again.
     certificate
         Shown to the broker; may be replaced at any time.
+
+    Attributes
+    ----------
+    assigned
+        Whether that is one which the broker brought.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class AgentMachine:
         limits: Limits | None = None,
     ) -> None:
         self.certificate = certificate
+        self.assigned = False
         self._identity = identity
         shared = self._shared = Shared(journal, spool, logs, limits or Limits())
         self._logs = Logs(shared)
@@ -119,6 +125,7 @@ class AgentMachine:
             p.Detached: self._detached,
             p.Welcome: self._link.welcome,
             p.Refused: self._link.refuse,
+            p.Assign: self._assign,
             p.Resync: self._link.resync,
             p.Heartbeat: self._link.heartbeat,
         }
@@ -218,6 +225,15 @@ class AgentMachine:
         """Take a message of `protocol.ToServer`."""
         self._link.heard = now
         self._handlers[type(message)](now, message, frame)
+
+    def _assign(self, now: float, message: p.Assign, frame: object) -> None:
+        """Become the server of somebody, unless it is somebody's already."""
+        del frame
+        if self._shared.jobs or self._shared.forgotten:
+            _log.warning("the broker gives this server, which was used, to somebody else: refused")
+            return
+        self.certificate, self.assigned = message.certificate, True
+        self._link.say_hello(now)
 
     def _submit(self, now: float, message: p.Submit, frame: p.Buffer | None) -> None:
         job = self._shared.jobs.get(message.job)

@@ -19,6 +19,7 @@ _CONFIGURATION = frozenset(
 _PATIENCE = 90.0
 _PACKAGES_FAILED = 3
 """With this the installer ends if a package cannot be had, and not if it was interrupted."""
+_KILLED = 128 + 9
 _TOLD = 300
 _LACKING = {
     "memory": ("memory", "Ask for less memory (--mem), or stop a server that you do not need."),
@@ -196,8 +197,8 @@ def _died(name: str, ended: Object, each: Object) -> Cause | None:
         return None
     count = each.get("restartCount", 0)
     again = f" ({count} times by now)" if count > 1 else ""
+    limit = "Ask for more memory, or handle less data at a time."
     if ended.get("reason") == "OOMKilled":
-        limit = "Ask for more memory, or handle less data at a time."
         if name == EXEC:
             text = "Your code took more memory than the server may have, and was ended"
             return Cause("memory", f"{text}{again}. Its variables are lost.", limit)
@@ -206,6 +207,9 @@ def _died(name: str, ended: Object, each: Object) -> Cause | None:
     if not ended.get("exitCode") and ended.get("reason") == "Completed":
         return None
     who = "What runs your code" if name == EXEC else "The server's agent"
+    if name == EXEC and ended.get("exitCode") == _KILLED:
+        text = f"{who} was killed{again}, as happens when memory runs out. Its variables are lost."
+        return Cause("memory", text, limit)
     text = f"{who} ended ({_exit(ended)}) and was started again{again}."
     return Cause("crash", text, "The log tells more: `%rexec logs`.")
 
