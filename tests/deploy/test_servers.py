@@ -63,6 +63,19 @@ def test_a_different_server_is_a_conflict_unless_it_is_to_be_replaced(service, a
     until(lambda: ("place", 2) in service.spawner.done, "the other to be placed")
 
 
+def test_only_its_clocks_change_while_a_server_runs(service, ann, user):
+    ask(ann, max_lifetime=3600)
+    make_ready(service, user)
+    again = ask(ann, max_lifetime=60)
+    assert (again.status_code, again.json()["max_lifetime"]) == (200, 60)
+    until(lambda: ann.get("/v1/servers/default").json()["ends_in"] <= 60, "the clock to be seen")
+    assert service.record(user).events[-1].text == "When it ends by itself was changed."
+    generation = service.record(user).generation
+    # Who asks for nothing in particular leaves it as it is.
+    assert ask(ann).json()["max_lifetime"] == 60
+    assert service.record(user).generation == generation
+
+
 def test_nobody_sees_or_changes_the_servers_of_others(service, ann, bob):
     ask(ann)
     assert bob.get("/v1/servers").json() == {"servers": []}
@@ -143,6 +156,15 @@ def test_a_near_end_is_told_and_put_off(service, ann, user):
     assert ann.post("/v1/servers/default/extend", json={"seconds": 0}).status_code == 422
 
 
+@pytest.mark.parametrize(("lifetime", "validity"), [("20min", 300), ("10min", 150), ("1min", 20)])
+def test_a_ticket_is_renewed_in_time_for_the_warning(service, ann, user, lifetime, validity):
+    ask(ann, profile="brief", max_lifetime=lifetime)
+    make_ready(service, user)
+    key = new_keypair().public.decode()
+    told = ann.post("/v1/tickets", json={"client_pubkey": key}).json()
+    assert told["expires_in"] == validity
+
+
 def test_profiles_are_told_and_not_widened(ann):
     told = ann.get("/v1/profiles").json()
     assert told["default"] == "small"
@@ -220,9 +242,17 @@ def test_events_come_as_they_happen_and_are_resumed(service, ann, user):
     with ann.stream("GET", "/v1/servers/default/events") as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         events = events_in(stream.iter_lines())
-        seen = []
-        while "installing" not in [event["state"] for _, event in seen]:
-            seen.append(next(events))
+        seen, lines = [], []
+        while len(lines) < 2:  # what the installer says comes with them
+            number, event = next(events)
+            if event["kind"] == "line":
+                lines.append(event)
+            else:
+                seen.append((number, event))
+        assert lines == [
+            {"kind": "line", "state": "installing", "text": text} for text in ("one", "two")
+        ]
+        assert seen[-1][1]["state"] == "installing"
         make_ready(service, user)
         while seen[-1][1]["state"] != "ready":
             seen.append(next(events))

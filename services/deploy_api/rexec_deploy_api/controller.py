@@ -189,6 +189,8 @@ class Controller:
         for observed in step.displace:
             holder = lender if lender is not None and observed in lent else record
             await spawner.displace(holder, observed)
+        if record.borrowed and (step.record is None or not step.record.borrowed):
+            self.touch(record.borrowed, _HANDED)
         if step.record is None:
             await spawner.erase(record)
             return None

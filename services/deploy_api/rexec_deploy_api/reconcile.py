@@ -139,8 +139,9 @@ def plan_lent(
         The record of that.
     """
     held = borrower is not None and borrower.borrowed == record.key
-    if now - record.since < LENT_SECONDS or (held and observed):
-        return Step(record, again=LENT_SECONDS)
+    early = record.since + LENT_SECONDS - now
+    if early > 0 or (held and observed):
+        return Step(record, again=max(early, 1.0) if not held else _LOOK)
     return _stop(record.having(wanted="stopped"), observed, now)
 
 
