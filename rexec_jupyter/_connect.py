@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Backend
@@ -14,6 +16,9 @@ from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.logins import VARIABLE, LoginError, Logins, checked, normal
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.core.startup import INSIDE
+
+if TYPE_CHECKING:
+    from rexec_jupyter.endpoint.servers import Servers
 
 
 def connect(
@@ -103,6 +108,22 @@ def endpoint() -> tuple[str, Callable[[], str]] | None:
     """
     url = current().now().url
     return None if url in ("", "local") else _checked(url, None, url)
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[Servers | None]:
+    """Give what asks for servers at the endpoint of the settings; None for the embedded backend.
+
+    Raises as `connect`.
+    """
+    where = endpoint()
+    if where is None:
+        yield None
+        return
+    from rexec_jupyter.endpoint.servers import Servers  # noqa: PLC0415 - only if wanted
+
+    with Servers(*where) as there:
+        yield there
 
 
 def _checked(target: str, token: str | None, configured: str) -> tuple[str, Callable[[], str]]:

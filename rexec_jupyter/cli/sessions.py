@@ -7,36 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rexec_jupyter import reports
-from rexec_jupyter._connect import endpoint
+from rexec_jupyter import _connect, reports
+from rexec_jupyter.cli import servers
 from rexec_jupyter.cli.shared import (
-    LossError,
     answer,
     complete_session,
     connected,
     duration,
     json_option,
+    keep,
     note,
     session_name,
     size,
-    wants_json,
 )
 from rexec_jupyter.core.errors import NoSessionError
-from rexec_jupyter.core.losses import of_sessions
-from rexec_jupyter.core.settings import current
-from rexec_jupyter.endpoint.awaiting import await_ready, have
-from rexec_jupyter.endpoint.servers import DEFAULT, Servers
 from rexec_jupyter.local.backend import LocalBackend
-from rexec_jupyter.widget import status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rexec_jupyter.core.client import Client
     from rexec_jupyter.core.protocol import SessionInfo
 
 _START_SECONDS = 300.0
-_SOON = 0.5
 
 _name = click.argument("name", type=session_name, shell_complete=complete_session)
 _force = click.option("-f", "--force", is_flag=True, help="Even if a cell runs or names are lost.")
@@ -70,13 +61,13 @@ def start(name: str, **wanted: Any) -> None:
     A session also starts by itself with its first cell. At an endpoint the options give the
     session a server of its own.
     """
-    where = endpoint()
-    if where is not None:
-        _start_server(where, name, wanted)
-    elif any(wanted.values()):
-        raise click.UsageError("The options are for an endpoint; REXEC_URL names none.")
+    with _connect.servers() as there:
+        if there is not None:
+            servers.start(there, name, wanted)
+        elif any(wanted.values()):
+            raise click.UsageError("The options are for an endpoint; REXEC_URL names none.")
     with connected(start=True) as client:
-        if where is None:
+        if there is None:
             _keep_server()
         _await_ready(client, name)
         answer(_told(_find(client, name)), f"Session {name!r} is ready.")
@@ -94,13 +85,15 @@ def stop(name: str | None, *, every: bool, force: bool) -> None:
     """
     if (name is None) is not every:
         raise click.UsageError("Name a session, or say --all.")
-    if name is not None and _stop_server(name, force=force):
-        return
+    with _connect.servers() as there:
+        if there is not None and servers.stop(there, name, force=force):
+            return
     with connected() as client:
         found = client.sessions() if name is None else [_find(client, name)]
         ended = [info for info in found if info.state != "stopped"]
         command = "rexec stop --all" if name is None else f"rexec stop {shlex.quote(name)}"
-        _check(client, ended, command, force=force)
+        if not force:
+            keep(client, ended, command)
         for info in ended:
             client.session(info.session).stop()
     names = [info.session for info in ended]
@@ -119,47 +112,11 @@ def restart(name: str, *, force: bool) -> None:
     """
     with connected() as client:
         info = _find(client, name)
-        _check(client, [info], f"rexec restart {shlex.quote(name)}", force=force)
+        if not force:
+            keep(client, [info], f"rexec restart {shlex.quote(name)}")
         client.session(name).restart()
         _await_ready(client, name)
         answer(_told(_find(client, name)), f"Session {name!r} has a new interpreter.")
-
-
-def _start_server(where: tuple[str, Callable[[], str]], name: str, wanted: dict[str, Any]) -> None:
-    """Have a server at an endpoint, and wait until it is ready."""
-    surface = status.Terminal() if status.is_terminal() and not wants_json() else status.Nowhere()
-    with Servers(*where) as there:
-        server, _ = have(there, name, usual=current().now().profile, **wanted)
-        named = str(server.get("name"))
-        line = status.StatusLine(surface, f"server {named}", progress_after=_SOON)
-        try:
-            await_ready(there, named, line)
-        except KeyboardInterrupt:
-            note(f"Server {named} goes on starting; `rexec stop {shlex.quote(named)}` ends it.")
-            raise
-    line.end("done")
-
-
-def _stop_server(name: str, *, force: bool) -> bool:
-    """End the server of that name at the endpoint, if there is one."""
-    where = endpoint()
-    if where is None:
-        return False
-    with Servers(*where) as there:
-        server = there.find(name)
-        if server is None:
-            return False
-        if server.get("state") == "ready" and not force:
-            own = {str(each.get("name")) for each in there.every()} - {DEFAULT}
-            with connected() as client:
-                live = [info for info in client.sessions() if info.state != "stopped"]
-                lost = [info for info in live if info.session == name]
-                if name == DEFAULT:
-                    lost = [info for info in live if info.session not in own]
-                _check(client, lost, f"rexec stop {shlex.quote(name)}", force=False)
-        there.end(name)
-    answer({"ended": [name]}, f"Ended: server {name}.")
-    return True
 
 
 def _await_ready(client: Client, name: str) -> None:
@@ -181,14 +138,6 @@ def _find(client: Client, name: str) -> SessionInfo:
 
 def _told(info: SessionInfo) -> dict[str, object]:
     return {"session": info.session, "state": info.state, "incarnation": info.incarnation}
-
-
-def _check(client: Client, found: list[SessionInfo], command: str, *, force: bool) -> None:
-    if force:
-        return
-    lost = of_sessions(client, found)
-    if lost:
-        raise LossError(lost, command)
 
 
 def _keep_server() -> None:

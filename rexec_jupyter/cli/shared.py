@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +17,7 @@ from rexec_jupyter.core import quantities
 
 if TYPE_CHECKING:
     from rexec_jupyter.core.client import Client
+    from rexec_jupyter.core.protocol import SessionInfo
 
 T = TypeVar("T")
 
@@ -103,6 +104,20 @@ class LossError(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr."""
         click.echo(f"rexec: {self.message}", file=file, err=True)
+
+
+def keep(client: Client, found: Sequence[SessionInfo], command: str) -> None:
+    """Refuse to do what would lose something of sessions.
+
+    Raises
+    ------
+    LossError
+        If something would be lost.
+    """
+    from rexec_jupyter.core.losses import of_sessions  # noqa: PLC0415 - not every command
+
+    if lost := of_sessions(client, found):
+        raise LossError(lost, command)
 
 
 def server_status() -> dict[str, Any]:

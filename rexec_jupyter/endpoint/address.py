@@ -55,3 +55,11 @@ def origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     ports = {"http": 80, "https": 443}
     return parts.scheme, parts.hostname or "", parts.port or ports.get(parts.scheme)
+
+
+def without_path(url: str) -> str:
+    """Return scheme, host and port as they stand in addresses."""
+    scheme, host, port = origin(url)
+    usual = {"http": 80, "https": 443}.get(scheme)
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" + (f":{port}" if port != usual else "")

@@ -6,7 +6,6 @@ is, and gives tickets to it.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,9 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.errors import (
-    ConnectionLostError,
     NoSessionError,
-    NotConfiguredError,
     QuotaError,
     SessionMismatchError,
     StartError,
@@ -26,16 +23,14 @@ from rexec_jupyter.core.errors import (
 from rexec_jupyter.core.trust import new_id
 from rexec_jupyter.endpoint import errors as e
 from rexec_jupyter.endpoint import rexec
-from rexec_jupyter.endpoint.exchange import Steps
-from rexec_jupyter.endpoint.servers import DEFAULT, PHASES, start_error
+from rexec_jupyter.endpoint.exchange import Conversation, Steps
+from rexec_jupyter.endpoint.feed import DEFAULT, News
+from rexec_jupyter.endpoint.tending import OlderError, Tending
 from rexec_jupyter.endpoint.translation import said, translated
 from rexec_jupyter.endpoint.transport import RETRIES, TIMEOUT, AsyncDriver
 
 T = TypeVar("T")
 
-# Between two looks at a server that starts, in seconds, and how many may go unanswered in a row.
-_FIRST_PAUSE, _LAST_PAUSE, _SLOWER = 0.1, 1.0, 1.3
-_PATIENCE = 30
 # A ticket is used for no longer, in seconds: with each come warnings of a near end. It is renewed
 # after half of that, and a server's owner is warned some minutes ahead.
 _NEWS = 480.0
@@ -71,7 +66,6 @@ class EndpointBackend:
         start: bool = True,
     ) -> None:
         self._url = url
-        self._token = token
         self._required = requirements is not None
         self._lines = rexec.read_requirements(requirements or [])
         self._profile = profile
@@ -79,8 +73,8 @@ class EndpointBackend:
         self._started = False
         self._progress = ""
         self._warned: frozenset[str] = frozenset()
+        self._tending = Tending(url, token)
         self._driver: AsyncDriver | None = None
-        self._deployment: rexec.Deployment | None = None
         # Until a deploy API gives one, other processes cannot read results of this one's jobs.
         self._secret = bytes.fromhex(new_id() + new_id())
 
@@ -117,11 +111,11 @@ class EndpointBackend:
         VersionMismatchError
             If the broker is not one of ours.
         """
-        deployment = self._deployment = await self._find()
+        await self._run(self._tending.locate())
         if not self._started:
-            await self._start(deployment)
-            await self._follow(deployment)
+            await self._have()
             self._started = True
+        deployment = await self._run(self._tending.deployment())
         broker = await self._ask(rexec.broker_of(deployment), "tell where the broker is")
         if not broker.key:
             raise VersionMismatchError(
@@ -137,9 +131,8 @@ class EndpointBackend:
 
         Raises as `locate`.
         """
-        deployment = self._deployment = await self._find()
-        await self._start(deployment, anew=True)
-        await self._follow(deployment)
+        await self._run(self._tending.locate())
+        await self._have(anew=True)
 
     async def ticket(self, key: str) -> tuple[str, float]:
         """Return a ticket for the CURVE key `key` (Z85), and its validity in seconds.
@@ -153,9 +146,7 @@ class EndpointBackend:
         ConnectionLostError
             If it does not answer.
         """
-        if self._deployment is None:
-            raise ConnectionLostError("The endpoint was not asked yet.")
-        deployment = self._deployment._replace(token=self._token())
+        deployment = await self._run(self._tending.deployment())
         try:
             got = await self._run(rexec.ticket(deployment, key))
         except e.ConflictError as error:
@@ -189,28 +180,45 @@ class EndpointBackend:
 
     # ------------------------------------------------------------------------- the steps
 
-    async def _find(self) -> rexec.Deployment:
-        try:
-            return await self._run(rexec.deploy_api())
-        except (e.NotFoundError, e.NotUnderstoodError) as error:
-            raise NotConfiguredError(
-                f"The endpoint {self._url} has no remote execution: {said(error)}",
-                hint="Use another endpoint, or ask whoever runs this one to configure it.",
-            ) from None
-        except e.EndpointError as error:
-            self._fail(error, "tell where remote execution is")
+    async def _have(self, *, anew: bool = False) -> None:
+        """Have a server and wait until it is ready; tell meanwhile what happens to it.
 
-    async def _start(self, deployment: rexec.Deployment, *, anew: bool = False) -> None:
+        Parameters
+        ----------
+        anew
+            Whether that of another session alone will not do.
+        """
+        try:
+            server = await self._run(self._begun(anew=anew))
+            self._hear(News(0, "state", str(server.get("state")), ""))
+            if server.get("state") != "ready":
+                await self._run(self._tending.wait_ready(str(server.get("name")), self._hear))
+        except OlderError:
+            await self._spawn(await self._run(self._tending.deployment()), anew=anew)
+        finally:
+            self._progress = ""
+
+    def _begun(self, *, anew: bool) -> Steps[dict[str, Any]]:
+        given: dict[str, Any] = {"usual": self._profile, "start": self._may_start}
+        if self._required:
+            given["requirements"] = self._lines
+        server, _ = yield from self._tending.have(DEFAULT, other=not anew, **given)
+        return server
+
+    def _hear(self, news: News | None) -> None:
+        if news is not None:
+            more = f": {news.more}" if news.more else " …"
+            self._progress = f"your server {news.phase}{more}"
+
+    async def _spawn(self, deployment: rexec.Deployment, *, anew: bool) -> None:
+        """Have a server of a deploy API that has one a user alone, and cannot tell how it is."""
         there = await self._ask(rexec.sessions(deployment), "list the sessions")
         if there and (DEFAULT in there if anew else not self._required):
             return
         if not self._may_start:
             if there or there is None:  # it cannot tell: the broker will
                 return
-            raise NoSessionError(
-                f"No server of yours runs at {self._url}, and none may be started.",
-                hint="Connect with start=True to have one started.",
-            )
+            raise self._tending.none_there()
         spawn = rexec.spawn(deployment, self._lines, profile=self._profile)
         try:
             await self._run(spawn)
@@ -239,52 +247,17 @@ class EndpointBackend:
                 ) from None
             self._fail(error, "start a server")
 
-    async def _follow(self, deployment: rexec.Deployment) -> None:
-        """Wait until the server is ready; tell how far it is meanwhile, and why it fails."""
-        pause, failures = _FIRST_PAUSE, 0
-        try:
-            while True:
-                steps = rexec.server(deployment._replace(token=self._token()))
-                try:
-                    server = await self._ask(steps, "tell how your server is")
-                    failures = 0
-                except ConnectionLostError:
-                    failures += 1
-                    if failures > _PATIENCE:
-                        raise
-                    server = {"state": "unknown"}
-                if server is None or server.get("state") in {"ready", "stopping"}:
-                    return
-                if server.get("state") == "failed":
-                    raise start_error(self._url, DEFAULT, server.get("cause"))
-                self._progress = _phase(server) if failures == 0 else self._progress
-                await asyncio.sleep(pause)
-                pause = min(pause * _SLOWER, _LAST_PAUSE)
-        finally:
-            self._progress = ""
-
     async def _ask(self, steps: Steps[T], what: str) -> T:
         try:
             return await self._run(steps)
         except e.EndpointError as error:
             self._fail(error, what)
 
-    def _run(self, steps: Steps[T]) -> Coroutine[Any, Any, T]:
-        token = self._token()
+    def _run(self, steps: Conversation[T]) -> Coroutine[Any, Any, T]:
         if self._driver is None:
-            self._driver = AsyncDriver(self._url, token, TIMEOUT, RETRIES)
-        self._driver.token = token
+            self._driver = AsyncDriver(self._url, "", TIMEOUT, RETRIES)
         return self._driver.run(steps)
 
     def _fail(self, error: e.EndpointError, what: str) -> NoReturn:
         """Raise the error of rexec for one of an endpoint or a deploy API."""
         raise translated(error, self._url, what) from None
-
-
-def _phase(server: dict[str, Any]) -> str:
-    state = str(server.get("state", ""))
-    text = f"your server {PHASES.get(state, f'is {state}')}"
-    cause = server.get("cause")
-    if not isinstance(cause, dict) or not cause.get("message"):
-        return f"{text} …"
-    return f"{text}: {cause['message']} {cause.get('hint') or ''}".rstrip()

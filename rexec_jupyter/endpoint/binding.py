@@ -35,7 +35,7 @@ def sync(operation: Callable[P, Steps[T]]) -> Callable[Concatenate[HasDriver, P]
     def method(self: HasDriver, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._driver.run(operation(*args, **kwargs))
 
-    return _dressed(method, operation, "{}")
+    return dressed(method, operation, "{}")
 
 
 def asynchronous(
@@ -46,7 +46,7 @@ def asynchronous(
     async def method(self: HasAsyncDriver, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._driver.run(operation(*args, **kwargs))
 
-    return _dressed(method, operation, "{}")
+    return dressed(method, operation, "{}")
 
 
 def paged(search: Callable[P, Pages[T]]) -> Callable[Concatenate[HasDriver, P], Iterator[T]]:
@@ -57,7 +57,7 @@ def paged(search: Callable[P, Pages[T]]) -> Callable[Concatenate[HasDriver, P], 
         while pages.more:
             yield from pages.take(self._driver.run(pages.next()))
 
-    return _dressed(method, search, "Iterator[{}]")
+    return dressed(method, search, "Iterator[{}]")
 
 
 def asynchronously_paged(
@@ -73,7 +73,7 @@ def asynchronously_paged(
             for item in pages.take(await self._driver.run(pages.next())):
                 yield item
 
-    return _dressed(method, search, "AsyncIterator[{}]")
+    return dressed(method, search, "AsyncIterator[{}]")
 
 
 def here(function: Callable[P, T]) -> Callable[Concatenate[object, P], T]:
@@ -82,7 +82,7 @@ def here(function: Callable[P, T]) -> Callable[Concatenate[object, P], T]:
     def method(_: object, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
 
-    return _dressed(method, function)
+    return dressed(method, function)
 
 
 def aside(function: Callable[P, T]) -> Callable[Concatenate[object, P], Coroutine[Any, Any, T]]:
@@ -91,11 +91,11 @@ def aside(function: Callable[P, T]) -> Callable[Concatenate[object, P], Coroutin
     async def method(_: object, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(function, *args, **kwargs)
 
-    return _dressed(method, function)
+    return dressed(method, function)
 
 
-def _dressed(method: F, original: Callable[..., Any], returns: str = "") -> F:
-    """Give a method the name, text and parameters of what it was made from."""
+def dressed(method: F, original: Callable[..., Any], returns: str = "") -> F:
+    """Give a method the name, text and parameters of what it was made from, and its result."""
     update_wrapper(method, original)
     signature = inspect.signature(original)
     if returns:  # what the steps lead to, not the steps
@@ -105,7 +105,7 @@ def _dressed(method: F, original: Callable[..., Any], returns: str = "") -> F:
         method.__annotations__ = {**original.__annotations__, "return": told}
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     vars(method)["__signature__"] = signature.replace(
-        parameters=[own, *signature.parameters.values()]
+        parameters=[own, *(each for each in signature.parameters.values() if each.name != "self")]
     )
     del vars(method)["__wrapped__"]  # it has another signature, and is a generator function
     return method

@@ -1,8 +1,8 @@
 """One request and its answer, without any input or output: retries, redirects, refusals.
 
-Whatever talks to an endpoint is written as a generator of requests and pauses. A driver
-(`rexec_jupyter.endpoint.transport`) sends the ones, waits for the others, and passes the
-answers in; there is one for threads and one for event loops.
+Whatever talks to an endpoint is written as a generator of requests, and of pauses and pieces of
+bodies. A driver (`rexec_jupyter.endpoint.transport`) does what they say, and passes in what came
+of it; there is one for threads and one for event loops.
 """
 
 from __future__ import annotations
@@ -193,23 +193,39 @@ class Pause(NamedTuple):
     seconds: float
 
 
+class Piece(NamedTuple):
+    """The next piece of a body that is read piece by piece; it is empty at the end."""
+
+    chunks: Any
+
+
+class Leave(NamedTuple):
+    """No more of a body that is read piece by piece."""
+
+    chunks: Any
+
+
+Item = Request | Pause | Piece | Leave
 Steps = Generator[Request, Answer, T]
 """What is done with one or several requests; returns a result."""
-Conversation = Generator[Request | Pause, Answer | None, T]
-"""The same with pauses, and with repetitions: what a driver follows."""
+Conversation = Generator[Item, Any, T]
+"""The same with all that a driver can do."""
 
 
-def conversation(steps: Steps[T], url: str, retries: int) -> Conversation[T]:
+def conversation(steps: Conversation[T], url: str, retries: int) -> Conversation[T]:
     """Take steps, each request as `exchange` does; what it raises is raised in the steps."""
     try:
-        request = next(steps)
+        item = next(steps)
         while True:
             try:
-                answer = yield from exchange(request, url, retries)
+                if isinstance(item, Request):
+                    came = yield from exchange(item, url, retries)
+                else:
+                    came = yield item
             except EndpointError as error:
-                request = steps.throw(error)
+                item = steps.throw(error)
             else:
-                request = steps.send(answer)
+                item = steps.send(came)
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -16,9 +16,9 @@ from rexec_jupyter.endpoint.address import base
 from rexec_jupyter.endpoint.asking import ask, explained, reach, understood
 from rexec_jupyter.endpoint.errors import InvalidError, NotUnderstoodError
 from rexec_jupyter.endpoint.exchange import Method, Request, Steps
+from rexec_jupyter.endpoint.feed import OVER
 
 _PATH = "/rexec"
-_ENDED = ("failed", "stopping", "gone")
 _MOST_WARNINGS, _LONGEST_WARNING = 10, 500
 # Both go into the address that is connected to. A host is a name or an IP address.
 _HOST = re.compile(r"[\w.-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
@@ -174,20 +174,8 @@ def sessions(deployment: Deployment) -> Steps[list[str] | None]:
     return [
         str(each["name"])
         for each in told
-        if isinstance(each, dict) and each.get("name") and each.get("state") not in _ENDED
+        if isinstance(each, dict) and each.get("name") and each.get("state") not in OVER
     ]
-
-
-def server(deployment: Deployment, name: str = "default") -> Steps[dict[str, Any] | None]:
-    """Return what the deploy API tells of a server; None if there is none, or it cannot tell."""
-    failing = "Failed to ask how the server is"
-    answer = yield from reach(request_to("GET", deployment, f"/v1/servers/{name}"), failing)
-    if answer.status in (404, 405):
-        return None
-    if not answer.ok:
-        raise explained(answer, failing)
-    told: dict[str, Any] = understood(answer, failing)
-    return told
 
 
 def broker_of(deployment: Deployment) -> Steps[Broker]:

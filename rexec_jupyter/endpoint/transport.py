@@ -12,14 +12,23 @@ from typing import Any, TypeVar
 import httpx
 
 from rexec_jupyter._version import __version__
-from rexec_jupyter.endpoint.address import HERE, check_secret, origin
+from rexec_jupyter.endpoint.address import HERE, check_secret, origin, without_path
 from rexec_jupyter.endpoint.errors import (
     EndpointError,
     NotAuthenticatedError,
     NotUnderstoodError,
     UnreachableError,
 )
-from rexec_jupyter.endpoint.exchange import Answer, Pause, Request, Steps, conversation
+from rexec_jupyter.endpoint.exchange import (
+    Answer,
+    Conversation,
+    Item,
+    Leave,
+    Pause,
+    Piece,
+    Request,
+    conversation,
+)
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -57,6 +66,7 @@ class Chunks:
         self._response = response
         self._size = None if live else _PIECE
         self._pieces: Iterator[bytes] | None = None
+        self._coming: AsyncIterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -69,10 +79,14 @@ class Chunks:
         except httpx.HTTPError as error:
             raise _failure(error, str(self._response.url)) from None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._coming is None:
+            self._coming = self._response.aiter_bytes(self._size)
         try:
-            async for piece in self._response.aiter_bytes(self._size):
-                yield piece
+            return await anext(self._coming)
         except httpx.HTTPError as error:
             raise _failure(error, str(self._response.url)) from None
 
@@ -95,7 +109,7 @@ class _Body:
     """
 
     def __init__(self, request: Request, response: httpx.Response, timeout: float) -> None:
-        self._where = _without_path(request.path)
+        self._where = without_path(request.path)
         self._pieces: list[bytes] = []
         self._left = math.inf if request.slow else _LARGEST
         self._until = math.inf if request.slow else time.monotonic() + _SLOW * timeout
@@ -213,25 +227,32 @@ class Driver(Channel):
         self._client = _made(httpx.Client, self._options)
         self._pid = os.getpid()
 
-    def run(self, steps: Steps[T]) -> T:
+    def run(self, steps: Conversation[T]) -> T:
         """Take all steps and return their result; raises what they raise."""
         talk = conversation(steps, self.url, self.retries)
         try:
             item = next(talk)
             while True:
-                if isinstance(item, Pause):
-                    time.sleep(item.seconds)
-                    item = talk.send(None)
-                    continue
                 try:
-                    answer = self._send(item)
+                    came = self._do(item)
                 except EndpointError as error:
                     item = talk.throw(error)
                 else:
-                    item = talk.send(answer)
+                    item = talk.send(came)
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def _do(self, item: Item) -> Any:
+        match item:
+            case Request():
+                return self._send(item)
+            case Pause(seconds):
+                return time.sleep(seconds)
+            case Piece(chunks):
+                return next(chunks, b"")
+            case Leave(chunks):
+                return chunks.close()
 
     def _send(self, request: Request) -> Answer:
         if self._client.is_closed:
@@ -267,25 +288,32 @@ class AsyncDriver(Channel):
         self._client = _made(httpx.AsyncClient, self._options)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, steps: Steps[T]) -> T:
+    async def run(self, steps: Conversation[T]) -> T:
         """Take all steps and return their result; raises what they raise."""
         talk = conversation(steps, self.url, self.retries)
         try:
             item = next(talk)
             while True:
-                if isinstance(item, Pause):
-                    await asyncio.sleep(item.seconds)
-                    item = talk.send(None)
-                    continue
                 try:
-                    answer = await self._send(item)
+                    came = await self._do(item)
                 except EndpointError as error:
                     item = talk.throw(error)
                 else:
-                    item = talk.send(answer)
+                    item = talk.send(came)
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    async def _do(self, item: Item) -> Any:
+        match item:
+            case Request():
+                return await self._send(item)
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case Piece(chunks):
+                return await anext(chunks, b"")
+            case Leave(chunks):
+                return await chunks.aclose()
 
     async def _send(self, request: Request) -> Answer:
         if self._client.is_closed:
@@ -332,7 +360,7 @@ def _made(kind: Callable[..., C], options: dict[str, Any]) -> C:
 def _failure(error: Exception, url: str) -> EndpointError:
     """Return what to raise for what httpx raised; its own words hold no secret."""
     told = " ".join(str(error).split()) or type(error).__name__
-    where = _without_path(url)
+    where = without_path(url)
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return EndpointError(f"{where} is no address of an endpoint: {told}")
     if isinstance(error, httpx.DecodingError):
@@ -364,10 +392,3 @@ def _late(where: str) -> UnreachableError:
 
 def _closed() -> EndpointError:
     return EndpointError("The client is closed.", hint="Make another one.")
-
-
-def _without_path(url: str) -> str:
-    scheme, host, port = origin(url)
-    usual = {"http": 80, "https": 443}.get(scheme)
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}" + (f":{port}" if port != usual else "")

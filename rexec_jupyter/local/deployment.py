@@ -110,9 +110,7 @@ class Deployment:
         def clock() -> float:
             return began + time.monotonic()
 
-        self._controller = Controller(
-            self._spawner, self._presence, self._credential, clock=clock
-        )
+        self._controller = Controller(self._spawner, self._presence, self._credential, clock=clock)
         self._servers = Servers(self._spawner, self._presence, clock=clock)
 
     @property

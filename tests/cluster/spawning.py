@@ -8,14 +8,15 @@ import urllib.parse
 from kubernetes.aio import client, config
 
 from rexec_deploy_api.controller import Controller
+from rexec_deploy_api.pool import Pool
 from rexec_deploy_api.presence import Attendance
 from rexec_deploy_api.records import Key, Spec
 from rexec_deploy_api.service import Owner, Servers
 from rexec_deploy_api.spawner.kubernetes.api import Cluster
 from rexec_deploy_api.spawner.kubernetes.settings import KubernetesSettings
 from rexec_deploy_api.spawner.kubernetes.spawner import KubernetesSpawner
-from rexec_deploy_api.tickets import Broker, Tickets
 from tests.cluster import backend as b
+from tests.cluster.broker import image
 from tests.cluster.kube import get
 
 PATIENCE = 90.0
@@ -26,6 +27,22 @@ MiB = 1 << 20
 def small(**changes):
     """Return what a small server is to be."""
     return Spec(**{"profile": "small", "cpu": 1.0, "memory": 400 * MiB} | changes)
+
+
+def chosen(instance, namespace=b.NAMESPACE, **changes):
+    """Return settings of a deployment that takes little and acts soon."""
+    settings = {
+        "instance": instance,
+        "namespace": namespace,
+        "lease": f"test-{instance}",
+        "lease_seconds": 3,
+        "image": image("server"),
+        "cache": 0,
+        "cpu_request": 0.01,
+        "memory_request": 0.1,
+        "drain_grace": 2,
+    }
+    return KubernetesSettings(_env_file=None, **(settings | changes))
 
 
 class Process:
@@ -43,28 +60,25 @@ class Process:
         Makes the access to the cluster from a configuration.
     through
         Port on loopback to reach the cluster through.
+    stocks
+        What is kept ready, by profile.
     """
 
     def __init__(
-        self, backend, instance, *, clock=time.time, cluster=Cluster, through=0, **settings
+        self,
+        backend,
+        instance,
+        *,
+        clock=time.time,
+        cluster=Cluster,
+        through=0,
+        stocks=None,
+        **settings,
     ):
         self.backend = backend
-        self.settings = KubernetesSettings(
-            _env_file=None,
-            **{
-                "instance": instance,
-                "namespace": b.NAMESPACE,
-                "lease": f"test-{instance}",
-                "lease_seconds": 3,
-                "image": b.image("server"),
-                "cache": 0,
-                "cpu_request": 0.01,
-                "memory_request": 0.1,
-                "drain_grace": 2,
-            }
-            | settings,
-        )
+        self.settings = chosen(instance, **settings)
         self._clock, self._cluster, self._through = clock, cluster, through
+        self._stocks = stocks or {}
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self):
@@ -77,22 +91,24 @@ class Process:
         self.cluster = self._cluster(configuration)
         self.spawner = KubernetesSpawner(self.cluster, self.settings, SALT)
         self.names = self.spawner._names
-        broker = Broker(
-            "unused",
-            1,
-            f"tcp://broker-servers.{b.NAMESPACE}:5560",
-            self.backend.broker_keys.public.decode(),
-        )
-        tickets = Tickets(self.backend.signing, self.backend.secret, broker)
+        tickets = self.backend.tickets()
         self.attendance = Attendance(self.backend.health, tickets.status_token, self._changed)
-        self.servers = Servers(self.spawner, self.attendance.of, clock=self._clock)
+        self.pool = Pool(self.spawner, self.attendance, tickets, self._stocks, self._clock)
+        self.servers = Servers(
+            self.spawner, self.attendance.of, claim=self.pool.claim, clock=self._clock
+        )
         self.controller = Controller(
-            self.spawner, self.attendance.of, tickets.credential, clock=self._clock
+            self.spawner,
+            self.attendance.of,
+            tickets.credential,
+            self.pool.hand_over,
+            clock=self._clock,
         )
         await self.spawner.open(self._changed)
         self.tasks = [
             asyncio.create_task(self.controller.run()),
             asyncio.create_task(self.attendance.follow()),
+            asyncio.create_task(self.pool.run()),
         ]
         await self.until(lambda: self.spawner.leads and self.attendance.known, "it leads")
         return self
@@ -105,7 +121,8 @@ class Process:
 
     def _changed(self, key):
         self.servers.changed(key)
-        self.controller.touch(key)
+        self.controller.changed(key)
+        self.pool.changed(key)
 
     async def until(self, condition, what, patience=PATIENCE):
         """Wait until `condition()` is true; return what it returned."""

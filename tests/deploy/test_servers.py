@@ -257,6 +257,7 @@ def test_events_come_as_they_happen_and_are_resumed(service, ann, user):
         while seen[-1][1]["state"] != "ready":
             seen.append(next(events))
         assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
+        until(service.spawner.log_closed.is_set, "the log to be closed")
     last = seen[-2][0]
     with ann.stream(
         "GET", "/v1/servers/default/events", headers={"Last-Event-ID": str(last)}
@@ -301,6 +302,19 @@ def test_logs_are_streamed(service, ann):
         assert [next(lines), next(lines)] == ["one", "two"]
         service.do(service.spawner.going_on.set)
         assert next(lines) == "three"
+
+
+def test_who_leaves_while_packages_are_installed_is_followed_by_nothing(service, ann, user):
+    ask(ann)
+    until(lambda: ("place", 1) in service.spawner.done, "it to be placed")
+    service.see(user, "default", 1, "installing")
+    until(lambda: service.record(user).state == "installing", "the installer")
+    known = {"Last-Event-ID": str(service.record(user).events[-1].seq)}
+    with ann.stream("GET", "/v1/servers/default/events", headers=known) as stream:
+        events = events_in(stream.iter_lines())
+        assert [next(events)[1]["text"] for _ in range(2)] == ["one", "two"]
+    until(service.spawner.log_closed.is_set, "the log to be closed")
+    until(lambda: not service.app.state.running.servers._followers, "the stream to end")
 
 
 def test_a_log_that_nobody_reads_any_more_is_closed(service, ann):

@@ -87,8 +87,17 @@ class Answering:
         self.asked.append(asked)
         replies = self._replies.get((asked.method, asked.path))
         if not replies:
-            return Reply(404, {"detail": "Not Found"})
+            return self.otherwise(asked)
         return replies.popleft() if len(replies) > 1 else replies[0]
+
+    def otherwise(self, _):
+        """Return the answer to what nothing was said of."""
+        return Reply(404, {"detail": "Not Found"})
+
+    def forget(self):
+        """Know nothing of what was asked and what is to be answered."""
+        self.asked.clear()
+        self._replies.clear()
 
     def paths(self):
         return [f"{asked.method} {asked.path}" for asked in self.asked]

@@ -1,201 +1,102 @@
-"""A small real deploy API in front of an embedded backend's broker, agent and workers.
-
-It speaks the old form (`/spawn`, `/terminate`, `/broker-config`) and what `connect` needs
-besides (`/v1/sessions`, `/v1/tickets`), at its root and under `/rexec`.
-"""
+"""The real deploy API that real people use, and a front that answers what it never would."""
 
 import contextlib
-import hashlib
-import socket
-import threading
-from typing import Annotated
+import json
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-import uvicorn
-from fastapi import APIRouter, FastAPI, Form, Header, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from rexec_jupyter.endpoint.servers import Servers
+from tests.backend.brokering import until
+from tests.deploy.whole import broker_in, deploy_api, short_directory
+from tests.endpoint.answering import Answering, Reply
+from tests.endpoint.canary import watch
 
-PATIENCE = 30.0
-
-
-class RefusedError(Exception):
-    """What is answered instead."""
-
-    def __init__(self, status, detail):
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class TicketRequest(BaseModel):
-    """Body of `POST /v1/tickets`."""
-
-    client_pubkey: str
-    session: str = "default"
+# Whether a token is still good is asked each time.
+_SETTINGS = {
+    "APP_ROOT_PATH": "/rexec",
+    "REXEC_DEPLOY_DEVELOPMENT": "false",
+    "REXEC_DEPLOY_AUTH_CACHE_SECONDS": "0",
+}
+# What is said of one connection is not said of another.
+_OF_CONNECTIONS = ("connection", "content-length", "date", "server", "transfer-encoding")
 
 
-class DeployAPI:
-    """Serves on a free port of the loopback.
-
-    Parameters
-    ----------
-    accepts
-        Returns the user of a token; None if it is not accepted. `{"token": "ann"}.get` will do.
-    backend
-        An `Embedded` that runs. Without one there are no tickets.
+class Front(Answering):
+    """Stands before a service: answers what a test tells it, and passes everything else on.
 
     Attributes
     ----------
-    url
-        Where it is: what an endpoint is given as `REXEC_DEPLOYMENT_API_URL`.
-    servers
-        Requirements of the servers that were spawned, by user.
-    warnings
-        What goes along with each ticket.
-    seen
-        Method, path, headers and body of every request.
-    answers
-        Path, without `/rexec`, to what is answered there instead: status, JSON and headers.
+    behind
+        Where that is.
+    broker
+        The process of its broker.
     """
 
-    def __init__(self, accepts, backend=None):
-        self.accepts = accepts
-        self.backend = backend
-        self.servers = {}
-        self.warnings = []
-        self.seen = []
-        self.answers = {}
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(self._app(), log_config=None, lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
+    def __init__(self, url, broker):
+        super().__init__()
+        self.behind = url
+        self.broker = broker
+        self._more = {}
 
-    def __enter__(self):
-        self._thread.start()
-        return self
+    def otherwise(self, asked):
+        return Reply(content=lambda handler: self._pass_on(handler, asked))
 
-    def __exit__(self, *_):
-        self._server.should_exit = True
-        self._thread.join(PATIENCE)
-        self._socket.close()
-        assert not self._thread.is_alive()
+    def also(self, path, **more):
+        """Say that too in each answer there, or something else than the service does."""
+        self._more[path] = more
 
-    def broker_config(self):
-        """Return what `/broker-config` answers."""
-        if self.backend is None:
-            return {"broker_external_host": "127.0.0.1", "broker_external_port": 5559}
-        address = self.backend.ask("address")
-        where = urlsplit(address["endpoint"])
-        return {
-            "broker_external_host": where.hostname,
-            "broker_external_port": where.port,
-            "broker_external_url": f"{where.hostname}:{where.port}",
-            "curve_public_key": address["broker_key"],
-            "protocol": [1, 1],
-        }
+    def forget(self):
+        super().forget()
+        self._more.clear()
 
-    def user(self, token):
-        """Return whose token that is."""
-        user = self.accepts(token) if token else None
-        if user is None:
-            raise RefusedError(401, "Invalid or expired token")
-        return user
+    def _pass_on(self, handler, asked):
+        headers = {name: value for name, value in asked.headers.items() if name != "x-port"}
+        with contextlib.closing(HTTPConnection(urlsplit(self.behind).netloc)) as behind:
+            behind.request(asked.method, handler.path, asked.body, headers)
+            answer = behind.getresponse()
+            pieces, length = iter(lambda: answer.read1(65536), b""), answer.length
+            if more := self._more.get(asked.path):
+                body = json.dumps(json.load(answer) | more).encode()
+                pieces, length = [body], len(body)
+            handler.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in _OF_CONNECTIONS:
+                    handler.send_header(name, value)
+            if length is None:  # nobody knows how much is to come
+                handler.send_header("connection", "close")
+            else:
+                handler.send_header("content-length", str(length))
+            handler.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for piece in pieces:
+                    handler.wfile.write(piece)
 
-    def _app(self):
-        app = FastAPI(openapi_url=None)
-        router = self._routes()
-        app.include_router(router)
-        app.include_router(router, prefix="/rexec")
-
-        @app.middleware("http")
-        async def note(request: Request, proceed):
-            path = request.url.path.removeprefix("/rexec")
-            body = await request.body()
-            self.seen.append((request.method, path, dict(request.headers), body))
-            if path in self.answers:
-                status, content, headers = self.answers[path]
-                return JSONResponse(content, status, headers)
-            return await proceed(request)
-
-        @app.exception_handler(RefusedError)
-        async def refuse(_: Request, error: RefusedError):
-            told = {"detail": error.detail, "Status": error.detail}
-            return JSONResponse(told, error.status)
-
-        return app
-
-    def _routes(self):
-        router = APIRouter()
-
-        @router.get("/")
-        def root() -> str:
-            return "API is running successfully."
-
-        @router.post("/spawn")
-        def spawn(
-            token: Annotated[str, Form()],
-            requirments: Annotated[list[str] | None, Form()] = None,
-            requirements: Annotated[list[str] | None, Form()] = None,
-            force_reinstall: Annotated[bool, Form()] = False,
-        ):
-            user = self.user(token)
-            asked = sorted(requirments or requirements or [])
-            if not any(line.startswith("python==") for line in asked):
-                raise RefusedError(
-                    400, "The requirements name no Python version, as python==3.11 does."
-                )
-            if (there := self.servers.get(user)) not in (None, asked) and not force_reinstall:
-                raise RefusedError(409, "A server with other requirements runs already.")
-            self.servers[user] = asked
-            how = "exists" if there == asked else "created"
-            return {
-                "Status": f"R-Exec server instance with user-provided requirements {how}.",
-                "Username": user,
-                "NDP_Endpoint_membership": None,
-                "digest": hashlib.sha256("\n".join(asked).encode()).hexdigest(),
-            }
-
-        @router.delete("/terminate")
-        def terminate(
-            token: Annotated[str | None, Form()] = None,
-            authorization: Annotated[str, Header()] = "",
-        ):
-            user = self.user(token or _bearer(authorization))
-            self.servers.pop(user, None)
-            return {"Status": "R-Exec server instance terminated.", "Username": user}
-
-        @router.get("/broker-config")
-        def broker_config():
-            return self.broker_config()
-
-        @router.get("/v1/sessions")
-        def sessions(authorization: Annotated[str, Header()] = ""):
-            user = self.user(_bearer(authorization))
-            return [{"name": "default", "state": "ready"}] if user in self.servers else []
-
-        @router.post("/v1/tickets")
-        def tickets(asked: TicketRequest, authorization: Annotated[str, Header()] = ""):
-            user = self.user(_bearer(authorization))
-            if user not in self.servers:
-                raise RefusedError(409, "There is no server to give a ticket for; spawn one first.")
-            ticket = self.backend.ask("ticket", key=asked.client_pubkey)
-            if "error" in ticket:
-                raise RefusedError(422, "That is no public key.")
-            secret = self.backend.ask("address")["secret"]
-            return ticket | {"job_secret": secret, "warnings": self.warnings}
-
-        return router
-
-
-def _bearer(header):
-    scheme, _, token = header.partition(" ")
-    return token if scheme.lower() == "bearer" else ""
+    def count(self, method, path):
+        """Tell how often something was asked."""
+        return sum((each.method, each.path) == (method, f"/rexec{path}") for each in self.asked)
 
 
 @contextlib.contextmanager
-def deploying(accepts, backend=None):
-    """Run a `DeployAPI`."""
-    with DeployAPI(accepts, backend) as api:
-        yield api
+def servers_of(front, person):
+    """Give the `Servers` of somebody, and end what is left of them."""
+    with Answering() as way:
+        way.answer("GET", "/status/rexec", {"deployment_api_url": front.behind})
+        with Servers(way.url, lambda: person.token) as servers:
+            yield servers
+            for each in servers.every():
+                servers.end(each["name"])
+            until(lambda: not servers.every(), "their end")
+
+
+@contextlib.contextmanager
+def deploying(identity, **more):
+    """Run a broker and a deploy API whose users an identity service knows; give its `Front`."""
+    settings = _SETTINGS | {"AUTH_API_URL": identity.url} | more
+    with (
+        short_directory() as directory,
+        broker_in(directory) as broker,
+        deploy_api(directory, broker, **settings) as url,
+        Front(url, broker) as front,
+    ):
+        watch(directory)
+        yield front

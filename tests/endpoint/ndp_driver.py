@@ -25,6 +25,8 @@ def main():
                 result = client.api_version
             elif call["name"] == "remote_func":
                 result = _remote_state()
+            elif call["name"] in ("set_api_url", "set_environment"):
+                result = _of_rexec(call["name"], *call["args"], **call["kwargs"])
             else:
                 result = getattr(client, call["name"])(*call["args"], **call["kwargs"])
             answer = {"result": result}
@@ -40,6 +42,13 @@ def _remote_state():
         name: getattr(remote_func, name)
         for name in ("broker_addr", "broker_port", "rexec_api_url", "exec_token")
     }
+
+
+def _of_rexec(name, *arguments, **options):
+    from rexec.client_api import remote_func
+
+    answer = getattr(remote_func, name)(*arguments, **options)
+    return None if answer is None else {"status": answer.status_code} | answer.json()
 
 
 def _encoded(value):

@@ -8,9 +8,8 @@ import pytest
 
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.endpoint import AsyncEndpointClient, EndpointClient
-from tests.backend.embedding import private_backend
 from tests.endpoint.canary import MARK, watch
-from tests.endpoint.deploying import DeployAPI
+from tests.endpoint.deploying import deploying, servers_of
 from tests.endpoint.service import Endpoint
 from tests.notebook.kernel import running_kernel
 
@@ -24,8 +23,7 @@ def service(identity, tmp_path_factory):
     """An endpoint that leads to remote execution, in front of a real backend."""
     directory = tmp_path_factory.mktemp("guide")
     watch(directory)
-    whose = {identity.token("writer"): "ann"}.get
-    with private_backend() as backend, DeployAPI(whose, backend.start()) as deploy:
+    with deploying(identity) as deploy, servers_of(deploy, identity.people["writer"]):
         settings = {
             "AUTH_API_URL": identity.url,
             "REXEC_CONNECTION": "true",

@@ -1,15 +1,19 @@
 """The released clients work unchanged: complete sessions of ndp-ep 0.9.0 and 0.7.0."""
 
 import contextlib
+import sys
 
 import pytest
 
+import rexec_jupyter as rexec
+from tests.backend.brokering import until
 from tests.endpoint.canary import secret, watch
-from tests.endpoint.deploying import deploying
+from tests.endpoint.deploying import deploying, servers_of
 from tests.endpoint.released import ReleasedClient
 from tests.endpoint.service import Endpoint
 
-REQUIREMENTS = ["python==3.11", "numpy>=1.26", "# a comment", ""]
+PYTHON = f"python=={sys.version_info.major}.{sys.version_info.minor}"
+REQUIREMENTS = [PYTHON, "iniconfig>=2", "# a comment", ""]
 
 
 @pytest.fixture(scope="module", params=["0.9.0", "0.7.0"])
@@ -25,13 +29,16 @@ def python(released, version):
 
 @pytest.fixture(scope="module")
 def deployment(identity):
-    """A deploy API that knows the people of the identity service."""
+    """The real deploy API, in front of a real broker."""
+    with deploying(identity) as front:
+        yield front
 
-    def whose(token):
-        return next((who.sub for who in identity.people.values() if who.token == token), None)
 
-    with deploying(whose) as api:
-        yield api
+@pytest.fixture
+def servers(deployment, identity):
+    """The servers of the writer, of which none is left."""
+    with servers_of(deployment, identity.people["writer"]) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +147,7 @@ def test_user_info_tells_the_role_at_this_endpoint(client_of):
 # A session as notebooks have it
 
 
-def test_a_complete_session(client, deployment, fresh):
+def test_a_complete_session(client, servers, fresh):
     lab, name = fresh("lab"), fresh("gauges")
 
     made = client.register_organization({"name": lab, "title": "Lab", "description": "Rain."})
@@ -179,7 +186,7 @@ def test_a_complete_session(client, deployment, fresh):
 
     assert client.get_system_status()["api_version"] == "1.0.0"
     spawned = client.setup_rexec_environment(REQUIREMENTS)
-    assert spawned["Username"] == "sub-of-writer"
+    assert spawned["Username"] == "writer"
     assert client.call("remote_func")["broker_addr"] == "127.0.0.1"
 
     assert client.delete_resource_by_name(name)["message"] == f"{name} deleted successfully"
@@ -597,28 +604,72 @@ def test_parts_that_are_off_say_so(client, method, arguments):
 # The way to remote execution
 
 
-def test_a_remote_environment_is_set_up_through_the_deploy_api(client, deployment, identity):
+@pytest.fixture
+def file(tmp_path):
+    """Write a requirements file; return its path."""
+
+    def write(*lines):
+        path = tmp_path / "requirements.txt"
+        path.write_text("\n".join(lines))
+        return str(path)
+
+    return write
+
+
+def test_a_remote_environment_is_set_up_through_the_deploy_api(
+    client, deployment, servers, identity
+):
     told = client.setup_rexec_environment(REQUIREMENTS)
-    assert told["Username"] == "sub-of-writer"
-    assert "R-Exec server instance" in told["Status"]
-    assert deployment.servers["sub-of-writer"] == ["numpy>=1.26", "python==3.11"]
+    assert told == {
+        "Status": "R-Exec server instance with user-provided requirements created.",
+        "Username": "writer",
+        "NDP_Endpoint_membership": None,
+    }
+    assert client.setup_rexec_environment(REQUIREMENTS)["Status"].endswith("exists.")
+    assert servers.find("default")["requirements"] == ["iniconfig>=2"]
     assert client.call("remote_func") == {
         "broker_addr": "127.0.0.1",
-        "broker_port": "5559",
+        "broker_port": deployment.broker.ready["client"].rpartition(":")[2],
         "rexec_api_url": f"{deployment.url}/rexec",
         "exec_token": identity.token("writer"),
     }
 
 
+def test_what_a_released_client_started_becomes_ready_and_runs_code(
+    client, endpoint, servers, identity, file
+):
+    assert client.setup_rexec_environment(file(PYTHON, "iniconfig"))["Username"] == "writer"
+    with rexec.connect(endpoint.url, token=identity.token("writer"), start=False) as connected:
+        assert connected.run(lambda: __import__("iniconfig").__name__) == "iniconfig"
+
+
+def test_changed_requirements_are_a_conflict_unless_the_server_is_to_be_replaced(
+    client, deployment, servers, file
+):
+    client.setup_rexec_environment([PYTHON])
+    (before,) = servers.every()
+    client.call("set_api_url", f"{deployment.url}/rexec/spawn")
+    refused = client.call("set_environment", file(PYTHON, "iniconfig"))
+    assert refused["status"] == 409
+    assert "it has other requirements" in refused["Status"]
+    assert servers.every()[0]["generation"] == before["generation"]
+    forced = client.call("set_environment", file(PYTHON, "iniconfig"), force_reinstall=True)
+    assert (forced["status"], forced["Username"]) == (200, "writer")
+    (server,) = servers.every()
+    assert server["requirements"] == ["iniconfig"]
+    assert server["generation"] > before["generation"]
+
+
 @pytest.mark.parametrize("version", ["0.9.0"], indirect=True)  # the older one has no such method
-def test_a_remote_environment_is_taken_down(client, deployment):
+def test_a_remote_environment_is_taken_down(client, servers):
     client.setup_rexec_environment(REQUIREMENTS)
     told = client.terminate_rexec_environment()
-    assert told["Username"] == "sub-of-writer"
-    assert "sub-of-writer" not in deployment.servers
+    assert told == {"Status": "R-Exec server instance terminated.", "Username": "writer"}
+    until(lambda: not servers.every(), "its end")
+    assert "is not there" in client.terminate_rexec_environment()["Status"]
 
 
-def test_a_viewer_gets_no_remote_environment(client_of, deployment):
+def test_a_viewer_gets_no_remote_environment(client_of, deployment, identity):
     with pytest.raises(ValueError, match="Failed to retrieve Rexec deployment endpoint"):
         client_of("viewer").setup_rexec_environment(REQUIREMENTS)
-    assert "sub-of-viewer" not in deployment.servers
+    assert identity.token("viewer") not in {each.token for each in deployment.asked}

@@ -5,8 +5,9 @@ import json
 import pytest
 
 import rexec_jupyter as rexec
-from rexec_jupyter.endpoint import servers as module
-from rexec_jupyter.endpoint.servers import News, Servers, events_in
+from rexec_jupyter.endpoint import tending as module
+from rexec_jupyter.endpoint.feed import Feed, News
+from rexec_jupyter.endpoint.servers import Servers
 from tests.endpoint.answering import Answering, Reply
 from tests.endpoint.canary import MARK, secret
 
@@ -37,7 +38,8 @@ def stream(*parts, **reply):
     return Reply(200, b"retry: 1000\n\n" + b"".join(parts), STREAM, **reply)
 
 
-EVENTS, SERVER = "/rexec/v1/servers/default/events", "/rexec/v1/servers/default"
+SERVERS, SERVER = "/rexec/v1/servers", "/rexec/v1/servers/default"
+EVENTS = f"{SERVER}/events"
 
 
 def test_a_server_is_followed_over_interruptions(endpoint, there):
@@ -136,6 +138,50 @@ def test_what_is_asked_for_goes_along_and_nothing_else(endpoint, there):
     }
 
 
+def server(name, state="ready"):
+    return {"name": name, "state": state}
+
+
+def listed(endpoint, *servers):
+    endpoint.answer("GET", SERVERS, {"servers": list(servers)})
+
+
+def test_a_session_for_which_nothing_is_asked_gets_what_is_there(endpoint, there):
+    own, usual = server("train"), server("default", "starting")
+    listed(endpoint, own, usual, server("old", "failed"))
+    assert there.have("train") == (own, False)
+    assert there.have("maps") == (usual, False)
+    endpoint.answer("POST", SERVERS, Reply(201, server("old", "requested")))
+    assert there.have("old", usual="plain")[1]
+    assert endpoint.asked[-1].json["name"] == "old"
+    assert endpoint.asked[-1].json["profile"] == "plain"
+    listed(endpoint, own)
+    endpoint.answer("POST", SERVERS, Reply(201, server("default", "requested")))
+    assert there.have("maps") == (server("default", "requested"), True)
+    assert there.have("default", other=True) == (own, False)
+
+
+@pytest.mark.parametrize("wanted", [{"gpu": 0}, {"requirements": ["x"]}, {"force": True}])
+def test_whoever_asks_for_something_gets_a_server_of_the_name(endpoint, there, wanted):
+    listed(endpoint, server("train"), server("default"))
+    endpoint.answer("POST", SERVERS, Reply(200, server("train")))
+    assert there.have("train", **wanted) == (server("train"), False)
+    assert endpoint.asked[-1].method == "POST"
+    assert there.have("train", start=False, **wanted) == (server("train"), False)
+    assert endpoint.asked[-1].method == "GET"
+
+
+def test_who_asked_for_nothing_takes_what_somebody_else_began_meanwhile(endpoint, there):
+    listed(endpoint)
+    endpoint.answer("POST", SERVERS, Reply(409, {"detail": "It has other requirements."}))
+    endpoint.answer("GET", SERVER, server("default", "starting"))
+    assert there.have("default") == (server("default", "starting"), False)
+    with pytest.raises(rexec.SessionMismatchError):
+        there.have("default", requirements=["numpy"])
+    with pytest.raises(rexec.NoSessionError, match="none may be started"):
+        there.have("default", start=False)
+
+
 def test_a_name_that_would_lead_elsewhere_leads_nowhere(there):
     for name in ("..", "", "."):
         with pytest.raises(rexec.RexecError):
@@ -150,15 +196,16 @@ def test_a_name_that_would_lead_elsewhere_leads_nowhere(there):
         b"data: {\n\n",
         b"data: []\n\n",
         b"id: x\n\n\n",
+        b"id: " + b"9" * 5000 + b"\n\n",
         b"\xff\xfe: \xff\n\n",
         b"data: " + b"[" * 100_000 + b"\n\n",
         b"x" * 10_000_000,
     ],
 )
 def test_what_is_no_news_is_passed_over(content):
-    assert list(events_in([content, event(1, "ready")][: 2 - (len(content) > 200_000)])) in (
-        [],
-        [News(1, "state", "ready", "")],
-    )
-    halves = [event(7, "ready", text="ü")[:60], event(7, "ready", text="ü")[60:]]
-    assert list(events_in(halves)) == [News(7, "state", "ready", "ü")]
+    feed = Feed()
+    list(feed.take(content))
+    assert list(feed.take(b"\n\n" + event(1, "ready"))) == [News(1, "state", "ready", "")]
+    first, rest = event(7, "ready", text="ü")[:60], event(7, "ready", text="ü")[60:]
+    told = [*feed.take(first), *feed.take(rest)]
+    assert told == [News(7, "state", "ready", "ü")]

@@ -21,6 +21,9 @@ PROFILES = {
     ]
 }
 
+# Whoever waited for an answer that cannot come would wait for ten seconds.
+PROMPT = 9.0
+
 
 @pytest.fixture(scope="module")
 def directory():
@@ -197,6 +200,32 @@ def test_a_server_that_ended_comes_back_with_the_next_cell(kernel, url):
         assert kernel.value("%rx 6 * 7") == "42"
         assert kernel.run("%%rexec -s train\n6 * 7").text == "42"
         assert len(there.every()) == 2
+
+
+@pytest.mark.parametrize("line", ["sessions", "jobs", "stop"])
+def test_who_has_no_server_is_told_at_once_and_gets_none(kernel, line):
+    kernel.run("%%rexec\nx = 1", PATIENCE)
+    kernel.run("%rexec stop -f", PATIENCE)
+    until(lambda: not servers(kernel), "its end")
+    began = time.monotonic()
+    cell = kernel.run(f"%rexec {line}")
+    assert time.monotonic() - began < PROMPT
+    assert "No server of yours runs at" in cell.text
+    assert (cell.error, cell.stderr) == ("", "")
+    assert servers(kernel) == {}
+
+
+def test_a_notebook_whose_server_ended_by_itself_is_told_so_at_once(kernel, url):
+    kernel.run("%%rexec\nx = 1", PATIENCE)
+    with Servers(url, lambda: TOKEN) as there:
+        there.end("default")  # as the clocks do
+        until(lambda: not there.every(), "its end")
+    for line in ("sessions", "jobs"):
+        began = time.monotonic()
+        assert "No server of yours runs at" in kernel.run(f"%rexec {line}").text
+        assert time.monotonic() - began < PROMPT
+    assert json.loads(kernel.run("%rexec jobs --json").stdout) == []
+    assert servers(kernel) == {}
 
 
 def test_profiles_and_servers_are_listed(kernel):

@@ -389,3 +389,23 @@ def test_the_broker_is_told_at_once_whether_code_can_run(agent):
     assert [beat.able for beat in agent.sent(p.Heartbeat)] == [True]
     agent.machine.manager_down(agent.now)
     assert [beat.able for beat in agent.sent(p.Heartbeat)] == [False]
+
+
+def test_an_agent_that_nobody_used_becomes_somebodys(agent):
+    agent.wait(1)
+    agent.say(p.Assign(certificate="of somebody"))
+    (hello,) = agent.sent(p.ServerHello)
+    assert (hello.certificate, hello.journal) == ("of somebody", agent.journal.id)
+    assert agent.machine.assigned
+
+
+def test_an_agent_that_somebody_used_does_not(agent):
+    job = agent.submit()
+    agent.say(p.Assign(certificate="of somebody else"))
+    agent.returns(job)
+    agent.attach(job)
+    agent.ack(job, agent.sent(p.Done)[-1].seq)
+    agent.say(p.Assign(certificate="of somebody else"))
+    assert not agent.sent(p.ServerHello)
+    assert agent.machine.certificate != "of somebody else"
+    assert not agent.machine.assigned

@@ -15,6 +15,7 @@ from rexec_jupyter import reports
 from rexec_jupyter.core.console import show
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.outcomes import CellResult
+from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.command import Command, Shown, arg, count
 from rexec_jupyter.magics.grammar import identifier, typed
 from rexec_jupyter.widget.status import size
@@ -32,6 +33,8 @@ _MARK = "# %%rexec\n"
 
 
 def _jobs(desk: Desk, given: argparse.Namespace) -> Table:
+    if told := servers.none_runs(desk):
+        return Table(empty=told)
     return reports.jobs(desk.client(), all=given.all, limit=given.limit)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from rexec_jupyter import reports
+from rexec_jupyter import _connect, reports
 from rexec_jupyter.core.defaults import session_name
 from rexec_jupyter.core.errors import StartError
 from rexec_jupyter.core.quantities import duration as duration_
-from rexec_jupyter.core.quantities import positive_duration, size
+from rexec_jupyter.core.quantities import size
+from rexec_jupyter.endpoint import showing
 from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.command import Command, arg
 from rexec_jupyter.magics.commands.packages import PIP_OPTIONS, SOURCE, requirements
@@ -36,7 +37,7 @@ _name = typed(session_name)
 
 def _start(desk: Desk, given: argparse.Namespace) -> Facts:
     packages = requirements(given.requirements)
-    with servers.reached() as there:
+    with _connect.servers() as there:
         if there is None:
             return _start_here(desk, given, packages)
         begun = servers.start(desk, there, given, packages)
@@ -174,9 +175,11 @@ def _restart(desk: Desk, given: argparse.Namespace) -> Facts:
 def _stop(desk: Desk, given: argparse.Namespace) -> Facts:
     if given.all and given.name:
         raise UsageError("%rexec stop: either a NAME or --all")
-    with servers.reached() as there:
+    with _connect.servers() as there:
         if there is not None and (stopped := servers.stop(desk, there, given)) is not None:
             return stopped
+    if none := servers.none_runs(desk):
+        return Facts({"stopped": []}, title=none, shown={})
     live = [info for info in desk.client().sessions() if info.state != "stopped"]
     if not given.all:
         name = given.name or desk.active
@@ -204,23 +207,12 @@ def _stop(desk: Desk, given: argparse.Namespace) -> Facts:
 
 
 def _extend(desk: Desk, given: argparse.Namespace) -> Facts:
-    words = list(given.words)
     try:
-        seconds = positive_duration(words.pop())
+        name, seconds = showing.extension(given.words, desk.active)
     except ValueError as error:
         raise UsageError(f"%rexec extend: {error}") from None
-    if len(words) > 1:
-        raise UsageError("%rexec extend: it is written: %rexec extend [NAME] TIME")
-    name = words[0] if words else desk.active
-    with servers.reached() as there:
-        if there is not None:
-            return servers.extend(there, name, seconds)
-    return Facts(
-        {"session": name, "asked": seconds, "lifetime": None},
-        title=f"Nothing to extend: session {name} has no limited lifetime. It lasts while "
-        "somebody is connected, and as long as a job of it runs.",
-        shown={},
-    )
+    with _connect.servers() as there:
+        return showing.extend(there, name, seconds)
 
 
 def _install(desk: Desk, given: argparse.Namespace) -> Facts:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from IPython.core.error import UsageError
 
-from rexec_jupyter import reports
+from rexec_jupyter import _connect, reports
 from rexec_jupyter._version import __version__
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.logins import Logins
 from rexec_jupyter.core.protocol import VERSIONS
 from rexec_jupyter.core.settings import nearest
 from rexec_jupyter.core.versions import PYTHON, minor
+from rexec_jupyter.endpoint import showing
 from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.auth import normal_or_empty
 from rexec_jupyter.magics.commands.command import Command, Shown, arg
@@ -122,6 +123,8 @@ def _pages(backend: str) -> dict[str, str]:
 
 
 def _sessions(desk: Desk, given: argparse.Namespace) -> Table:
+    if told := servers.none_runs(desk):
+        return Table(empty=told)
     table = reports.sessions(desk.client(), active=desk.active)
     return table if given.all else _without_stopped(table)
 
@@ -135,30 +138,14 @@ def _without_stopped(table: Table) -> Table:
 
 
 def _servers(_desk: Desk, _given: argparse.Namespace) -> Table:
-    with servers.reached() as there:
-        if there is not None:
-            return servers.table(there)
-    return Table(empty="The embedded backend has one server, which runs while it is needed.")
+    with _connect.servers() as there:
+        return showing.servers(there)
 
 
 def _profiles(desk: Desk, _given: argparse.Namespace) -> Table:
-    with servers.reached() as there:
-        if there is not None:
-            return servers.profiles(there)
     client = desk.connected()
-    known = client.status().servers if client is not None else []
-    python = next((s.python for s in known if s.python), platform.python_version())
-    slots = next((s.slots for s in known if s.slots), None)
-    return Table(
-        [{"profile": "default", "where": "this computer", "python": python, "slots": slots}],
-        [
-            "profile",
-            "where",
-            Column("python", "Python"),
-            Column("slots", "functions at once", right=True),
-        ],
-        note="The embedded backend has one profile; a deployment offers its own.",
-    )
+    with _connect.servers() as there:
+        return showing.profiles(there, client.status().servers if client is not None else ())
 
 
 def _whoami(desk: Desk, _given: argparse.Namespace) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
+from rexec_deploy_api import following
 from rexec_deploy_api import models as m
 from rexec_deploy_api.asking import Given, Parts, Starter, begin
 from rexec_deploy_api.records import Event
@@ -25,6 +27,8 @@ router = APIRouter(prefix="/v1", tags=[TAG])
 
 # Seconds until an answer begins, even if the log has nothing yet.
 _LOG_BEGINS = 0.5
+# Seconds that a ticket is said to be valid at least.
+_SHORTEST = 20.0
 _STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KEEP_ALIVE = b": still here\n\n"
 
@@ -119,19 +123,27 @@ async def follow_server(
 ) -> StreamingResponse:
     """Send what happened and happens, until the server is gone, as server-sent events.
 
-    The header Last-Event-ID tells what is known already.
+    The header Last-Event-ID tells what is known already. While packages are installed, each line
+    that the installer writes is an event of the kind `line`, without a number.
     """
     after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
     events = given.servers.events(user.sub, name, after)
-    given.servers.get(user.sub, name)
-    return StreamingResponse(_sent(events), media_type="text/event-stream", headers=_STREAM)
+    record = given.servers.get(user.sub, name).record
+    lines = partial(given.servers.logs, user.sub, name, LogQuery("environment", follow=True))
+    known = all(each.seq <= after for each in record.events if each.kind == "state")
+    installing = known and record.state == "installing"
+    told = following.told(events, lines, installing=installing)
+    return StreamingResponse(_sent(told), media_type="text/event-stream", headers=_STREAM)
 
 
-async def _sent(events: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+async def _sent(told: AsyncIterator[Event | str | None]) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
-    async for event in events:
+    async for event in told:
         if event is None:
             yield _KEEP_ALIVE
+        elif isinstance(event, str):
+            line = {"kind": "line", "state": "installing", "text": event}
+            yield b"event: line\ndata: %s\n\n" % msgspec.json.encode(line)
         else:
             data = msgspec.json.encode(event)
             yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data)
@@ -210,7 +222,7 @@ async def make_ticket(
     response.headers["Cache-Control"] = "no-store"
     return m.TicketBody(
         ticket=token,
-        expires_in=seconds,
+        expires_in=min([seconds, *map(_news_within, views)]),
         job_secret=given.tickets.job_secret(user).hex(),
         warnings=[text for view in views for text in _warnings(view)],
     )
@@ -232,6 +244,16 @@ def _usable(given: Parts, user: str, session: str) -> list[View]:
             409, f"Your server {failed[0].name!r} failed: {cause.message} {cause.hint}".strip()
         )
     raise HTTPException(409, "You have no server to give a ticket for; start one first.")
+
+
+def _news_within(view: View) -> float:
+    """Return after how many seconds its owner has to hear of a server again, to be warned in time.
+
+    A ticket is renewed at half its time, and the warning comes at a quarter of what a clock gives.
+    """
+    spec = view.record.spec
+    clocks = (spec.idle_timeout, spec.orphan_timeout, spec.max_lifetime)
+    return max(_SHORTEST, min(filter(None, clocks), default=float("inf")) / 4)
 
 
 def _warnings(view: View) -> list[str]:
