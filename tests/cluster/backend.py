@@ -4,7 +4,6 @@ Its identity service takes ``user-HEX`` as the token of the user that the hexade
 spell in UTF-8.
 """
 
-import base64
 import contextlib
 import hashlib
 import json
@@ -14,17 +13,13 @@ from pathlib import Path
 
 import httpx
 
-from rexec_jupyter.core.credentials import SigningKey
-from rexec_jupyter.core.trust import new_keypair
+from tests.cluster.broker import KEYS, PYTHON, BrokerThere, clear, image
 from tests.cluster.forwarding import Forward
-from tests.cluster.kube import apply, delete, get, kubectl, node_address, until
+from tests.cluster.kube import apply, get, kubectl, until
 
 NAMESPACE = "rexec"
 USERS = "app.kubernetes.io/managed-by=rexec-deploy-api"
-PREFIX = os.environ.get("REXEC_IMAGE_PREFIX", "")
-TAG = os.environ.get("REXEC_IMAGE_TAG", "dev")
 ACCESS = Path(__file__).parents[2] / "services/deploy_api/kubernetes"
-PYTHON = "/opt/rexec/bin/python"
 GiB, MiB = 1 << 30, 1 << 20
 
 IDENTITY = """
@@ -73,6 +68,10 @@ PROFILES = {
          "start_timeout": 20},
         {"name": "imageless", "description": "No image", **SMALL, "image": "rexec-none:missing",
          "start_timeout": 20},
+        {"name": "unclaimed", "description": "Storage that is not there", **SMALL,
+         "volumes": [{"claim": "rexec-missing", "path": "/data"}], "start_timeout": 8},
+        {"name": "broken", "description": "Storage that cannot be mounted", **SMALL,
+         "volumes": [{"claim": "rexec-broken", "path": "/data"}], "start_timeout": 15},
         {"name": "brief", "description": "Ends soon", **SMALL, "idle_timeout": 12,
          "orphan_timeout": 0, "max_lifetime": 0},
         {"name": "lasting", "description": "With a home", **SMALL, "home": GiB},
@@ -80,22 +79,9 @@ PROFILES = {
 }  # fmt: skip
 
 
-def image(name):
-    """Return the name of an image of this project."""
-    return f"{PREFIX}rexec-{name}:{TAG}"
-
-
 def token(user):
     """Return the token of a user."""
     return f"user-{user.encode().hex()}"
-
-
-def meta(name, component="", namespace=NAMESPACE, **more):
-    """Return the metadata of an object."""
-    labels = {"app.kubernetes.io/name": "rexec"}
-    if component:
-        labels["app.kubernetes.io/component"] = component
-    return {"name": name, "namespace": namespace, "labels": labels, **more}
 
 
 def access(*files):
@@ -103,23 +89,20 @@ def access(*files):
     return "\n---\n".join((ACCESS / file).read_text() for file in files)
 
 
-class Backend:
+class Backend(BrokerThere):
     """What is installed, and how to reach it.
 
     Attributes
     ----------
     api, endpoint
         Addresses of the deploy API and of the endpoint.
-    health
-        Address of the broker's health port.
+    profiles
+        The kinds of servers; to be changed before it is installed.
     """
 
     def __init__(self):
-        self.node = node_address()
-        self.signing = SigningKey.generate()
-        self.broker_keys = new_keypair()
-        self.secret = os.urandom(32)
-        self.ports = {}
+        super().__init__(NAMESPACE)
+        self.profiles = PROFILES
         self.doors = {"deploy-api": Forward(), "ep-api": Forward()}
 
     @property
@@ -130,30 +113,15 @@ class Backend:
     def endpoint(self):
         return self.doors["ep-api"].url
 
-    @property
-    def health(self):
-        return f"http://{self.node}:{self.ports['broker-health']}"
-
     def install(self, *, replicas=2, settings=None):
         """Install everything, and wait until it answers."""
         remove()
         kubectl("create", "namespace", NAMESPACE)
         kubectl("apply", "-f", "-", stdin=access("access.yaml", "admission.yaml"))
-        apply(*self._services(), *self._configuration())
-        for service in get("services", namespace=NAMESPACE):
-            self.ports[service["metadata"]["name"]] = service["spec"]["ports"][0].get("nodePort")
+        self.prepare(*self._services(), self._configuration())
         self.through()
         apply(*self._workloads(replicas, settings or {}))
-        for name in ("identity", "broker", "deploy-api", "ep-api"):
-            kubectl(
-                "-n",
-                NAMESPACE,
-                "rollout",
-                "status",
-                f"deploy/{name}",
-                "--timeout=150s",
-                timeout=160,
-            )
+        self.await_rollout("identity", "broker", "deploy-api", "ep-api")
         until(lambda: self.answers(f"{self.api}/health"), "the deploy API answers")
         until(lambda: self.answers(f"{self.endpoint}/health"), "the endpoint answers")
         return self
@@ -215,7 +183,7 @@ class Backend:
         found = get("pods", selector=selector, everywhere=True)
         return [p for p in found if p["metadata"]["annotations"]["rexec.dev/subject"] == user]
 
-    def namespace(self, user):
+    def namespace_of(self, user):
         """Return the namespace of a user; None if there is none."""
         for each in get("namespaces", selector=USERS):
             if each["metadata"]["annotations"].get("rexec.dev/subject") == user:
@@ -237,80 +205,37 @@ class Backend:
     # ------------------------------------------------------------------------ manifests
 
     def _services(self):
-        def service(name, component, port, kind="NodePort"):
-            return {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": meta(name),
-                "spec": {
-                    "type": kind,
-                    "selector": {"app.kubernetes.io/component": component},
-                    "ports": [{"port": port, "targetPort": port}],
-                },
-            }
-
         return [
-            service("broker", "broker", 5559),
-            service("broker-servers", "broker", 5560, "ClusterIP"),
-            service("broker-health", "broker", 8080),
-            service("deploy-api", "deploy-api", 8000),
-            service("ep-api", "ep-api", 8000),
-            service("identity", "identity", 8080, "ClusterIP"),
+            self.service("deploy-api", 8000),
+            self.service("ep-api", 8000),
+            self.service("identity", 8080, kind="ClusterIP"),
         ]
 
     def _configuration(self):
-        signing = Path(self._scratch()) / "signing.pem"
-        self.signing.write(signing)
-        keys = {
-            "broker": self.broker_keys.public + b"\n" + self.broker_keys.secret + b"\n",
-            "signing.pem": signing.read_bytes(),
-            "verify.pem": self.signing.public_pem,
-            "secret": self.secret,
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": self.meta("configuration"),
+            "data": {"identity.py": IDENTITY, "profiles.json": json.dumps(self.profiles)},
         }
-        signing.unlink()
-        encoded = {name: base64.b64encode(each).decode() for name, each in keys.items()}
-        return [
-            {"apiVersion": "v1", "kind": "Secret", "metadata": meta("keys"), "data": encoded},
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": meta("configuration"),
-                "data": {"identity.py": IDENTITY, "profiles.json": json.dumps(PROFILES)},
-            },
-        ]
-
-    def _scratch(self):
-        import tempfile
-
-        return tempfile.mkdtemp(prefix="rexec-keys-")
 
     def _workloads(self, replicas, settings):
-        keys = {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o440}}
         configuration = {"name": "configuration", "configMap": {"name": "configuration"}}
         return [
-            workload(
+            self.workload(
                 "identity", image("deploy-api"), [PYTHON, "/configuration/identity.py"],
                 port=8080, path="/", volumes=[configuration],
             ),
-            workload(
-                "broker",
-                image("broker"),
-                [
-                    *(PYTHON, "-m", "rexec_broker", "--client-address", "tcp://0.0.0.0:5559"),
-                    *("--server-address", "tcp://0.0.0.0:5560", "--health-address", "0.0.0.0:8080"),
-                    *("--curve-key-file", "/keys/broker", "--verify-key-file", "/keys/verify.pem"),
-                ],
-                port=8080, path="/healthz", volumes=[keys],
-            ),
-            workload(
+            self.broker(),
+            self.workload(
                 "deploy-api",
                 image("deploy-api"),
                 [PYTHON, "-m", "rexec_deploy_api", "serve"],
-                port=8000, path="/health", volumes=[keys, configuration], replicas=replicas,
+                port=8000, path="/health", volumes=[KEYS, configuration], replicas=replicas,
                 account="rexec-deploy-api",
                 env=self._deploy_settings() | settings,
             ),
-            workload(
+            self.workload(
                 "ep-api",
                 image("ep-api"),
                 [PYTHON, "-m", "rexec_ep_api", "serve"],
@@ -338,7 +263,7 @@ class Backend:
             "REXEC_DEPLOY_SECRET_FILE": "/keys/secret",
             "REXEC_DEPLOY_BROKER_HOST": self.node,
             "REXEC_DEPLOY_BROKER_PORT": str(self.ports["broker"]),
-            "REXEC_DEPLOY_BROKER_SERVERS": f"tcp://broker-servers.{NAMESPACE}:5560",
+            "REXEC_DEPLOY_BROKER_SERVERS": self.servers,
             "REXEC_DEPLOY_BROKER_KEY": self.broker_keys.public.decode(),
             "REXEC_DEPLOY_BROKER_HEALTH_URL": "http://broker-health:8080",
             "REXEC_KUBERNETES_NAMESPACE": NAMESPACE,
@@ -350,62 +275,6 @@ class Backend:
             "REXEC_KUBERNETES_CACHE": str(2 * GiB),
             **package_settings(),
         }
-
-
-def workload(name, image, command, *, port, path, volumes=(), replicas=1, **pod):
-    """Return a Deployment as the chart would make it: nothing that is not needed."""
-    container = {
-        "name": name,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": command,
-        "env": [{"name": key, "value": value} for key, value in pod.get("env", {}).items()],
-        "ports": [{"containerPort": port}],
-        "readinessProbe": {
-            "httpGet": {"path": path, "port": port}, "periodSeconds": 1, "timeoutSeconds": 3,
-        },
-        "resources": {
-            "requests": {"cpu": "20m", "memory": "64Mi"},
-            "limits": {"memory": "512Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            *({"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes),
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
-    }  # fmt: skip
-    labels = {"app.kubernetes.io/name": "rexec", "app.kubernetes.io/component": name}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": meta(name, name),
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app.kubernetes.io/component": name}},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "serviceAccountName": pod.get("account", "default"),
-                    "automountServiceAccountToken": "account" in pod,
-                    "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": 10,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 10001,
-                        "runAsGroup": 10001,
-                        "fsGroup": 10001,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [container],
-                    "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
-                },
-            },
-        },
-    }
 
 
 def package_settings():
@@ -420,11 +289,7 @@ def package_settings():
 
 def remove():
     """Take away what an earlier run may have left."""
-    for each in get("namespaces", selector=USERS):
-        delete("namespace", each["metadata"]["name"], wait=False)
-    delete("namespace", NAMESPACE)
-    for each in get("namespaces", selector=USERS):
-        delete("namespace", each["metadata"]["name"])
+    clear(NAMESPACE, USERS)
     kubectl("delete", "--ignore-not-found", "-f", "-", stdin=access("admission.yaml"), check=False)
 
 

@@ -8,11 +8,14 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cluster.backend import image
+from tests.cluster.broker import image
 
 ROOT = Path(__file__).parents[2]
 BASE = os.environ.get("REXEC_BASE_IMAGE", "python:3.11-slim")
-SERVICES = ("broker", "server", "deploy-api", "ep-api")
+MB = 1_000_000
+MOST = {"broker": 60 * MB, "server": 250 * MB, "deploy-api": 250 * MB, "ep-api": 250 * MB}
+"""Bytes that each image may add to its base."""
+SERVICES = tuple(MOST)
 PATIENCE = 60.0
 HARDENED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),

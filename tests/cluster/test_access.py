@@ -13,7 +13,7 @@ def user_namespace(backend):
     """A namespace that the deploy API made for a user, with a server in it."""
     backend.spawn("access")
     backend.reaches("access", "ready")
-    yield backend.namespace("access")
+    yield backend.namespace_of("access")
     backend.ends("access")
 
 
@@ -84,6 +84,14 @@ def test_it_enters_no_container_and_sees_no_node(tried, user_namespace, backend)
     for what in ("pods/attach", "pods/portforward", "pods/ephemeralcontainers", "nodes/proxy"):
         assert not may(tried, "create", what, user_namespace)
     assert not may(tried, "impersonate", "users")
+
+
+def test_it_sees_events_of_users_alone(tried, user_namespace):
+    assert may(tried, "list", "events", user_namespace)
+    for verb in ("get", "watch", "create", "patch", "delete"):
+        assert not may(tried, verb, "events", user_namespace)
+    for namespace in (b.NAMESPACE, "kube-system", "default"):
+        assert not may(tried, "list", "events", namespace)
 
 
 def test_it_gives_nobody_rights(tried, user_namespace):

@@ -62,8 +62,8 @@ def test_from_nothing_to_a_result_and_a_cell(backend):
         session.run_cell("assert x + 1 == 21")
     assert backend.server("first")["state"] == "ready"
     backend.ends("first")
-    assert backend.namespace("first")  # kept for the packages; only a time later it goes
-    assert not get("pods", namespace=backend.namespace("first"))
+    assert backend.namespace_of("first")  # kept for the packages; only a time later it goes
+    assert not get("pods", namespace=backend.namespace_of("first"))
 
 
 def test_many_requests_in_the_same_moment_give_one_server(backend):
@@ -110,7 +110,7 @@ def test_nobody_sees_the_servers_of_others(backend, ann):
 def test_any_user_id_is_safe(backend, user):
     with connected(backend, user) as client:
         assert client.run(lambda: 7) == 7
-    namespace = backend.namespace(user)
+    namespace = backend.namespace_of(user)
     assert namespace.startswith("rexec-u-")
     assert len(namespace) <= 63
     backend.ends(user)
@@ -201,7 +201,7 @@ def test_what_is_no_requirement_is_refused_in_plain_words(backend, lines):
     answer = backend.ask("POST", "/v1/servers", "injector", json={"requirements": lines})
     assert answer.status_code == 422
     assert "Line 1" in answer.json()["detail"]
-    assert backend.namespace("injector") is None
+    assert backend.namespace_of("injector") is None
 
 
 def test_ten_thousand_requirements_are_refused_at_once(backend):
@@ -229,6 +229,7 @@ def test_markers_are_kept_and_heeded(backend):
     [
         ("vast", "unschedulable", "memory"),
         ("imageless", "image", "rexec-none:missing"),
+        ("unclaimed", "unschedulable", "rexec-missing"),
     ],
 )
 def test_what_cannot_start_says_why_while_it_waits_and_when_it_gave_up(

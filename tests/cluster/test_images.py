@@ -15,9 +15,11 @@ import rexec_jupyter as rexec
 from rexec_jupyter._version import __version__
 from rexec_jupyter.core.credentials import SigningKey
 from rexec_jupyter.core.trust import new_keypair, read_keypair
-from tests.cluster.backend import PREFIX, TAG, image
+from tests.cluster.broker import PREFIX, TAG, image
 from tests.cluster.images import (
     BASE,
+    MB,
+    MOST,
     ROOT,
     SERVICES,
     Container,
@@ -32,8 +34,6 @@ from tests.cluster.images import (
 
 pytestmark = pytest.mark.timeout(300)
 
-MB = 1_000_000
-MOST = {"broker": 60 * MB, "server": 250 * MB, "deploy-api": 250 * MB, "ep-api": 250 * MB}
 TOOLS = """
 import importlib.util, json, os, shutil, sys
 found = [name for name in ("pip", "pip3", "gcc", "cc", "g++", "make") if shutil.which(name)]

@@ -51,6 +51,17 @@ def test_a_pod_without_a_node_waits_for_one():
         ("0/1 nodes are available: 1 Too many pods.", "No node takes it"),
         ("0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector.", "No node fits"),
         ("0/1 nodes: pod has unbound immediate PersistentVolumeClaims", "storage"),
+        (
+            (
+                '0/1 nodes are available: persistentvolumeclaim "data" not found. not found. '
+                "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+            ),
+            "Its storage 'data' is not there.",
+        ),
+        ('0/1 nodes: persistentvolumeclaim "data" is being deleted.', "being removed"),
+        ("0/2 nodes: 2 node(s) had volume node affinity conflict.", "storage belongs to a machine"),
+        ("0/1 nodes: 1 node(s) didn't find available persistent volumes to bind.", "no volume"),
+        ("0/1 nodes: 1 node(s) exceed max volume count.", "storage is not there"),
     ],
 )
 def test_what_no_node_can_take_is_told_in_plain_words(message, told):
@@ -138,6 +149,14 @@ def test_eviction_ends_a_generation_and_says_what_ran_out():
     message = 'Usage of EmptyDir volume "tmp" exceeds the limit "4Gi".'
     seen = observed(pod({"phase": "Failed", "reason": "Evicted", "message": message}))
     assert "disk space" in seen.cause.message
+
+
+def test_code_that_was_killed_may_have_taken_too_much_memory():
+    killed = {"exitCode": 137, "reason": "Error"}
+    statuses = [container("agent", RUNNING), container("exec", RUNNING, killed, 1)]
+    cause = observed(pod({"phase": "Running", "containerStatuses": statuses})).cause
+    assert (cause.reason, cause.final) == ("memory", False)
+    assert "memory runs out" in cause.message
 
 
 def test_a_pod_that_was_told_to_end():

@@ -22,7 +22,8 @@ from rexec_deploy_api.tickets import Broker, Tickets
 from rexec_jupyter.local.keeper import Keeper
 from rexec_jupyter.local.processes import Part
 from tests.backend.brokering import running
-from tests.deploy.spawner_contract import Setup, SpawnerContract, states, user
+from tests.deploy.spawner_contract import SpawnerContract, states, user
+from tests.deploy.spawner_setup import Setup
 
 __all__ = ["user"]
 
@@ -34,9 +35,10 @@ class ProcessSetup(Setup):
 
     def __init__(self, directory, tickets, address, health):
         self.directory = directory
-        super().__init__(
-            lambda: ProcessSpawner(directory, drain=2.0), tickets, address, health, PATIENCE
-        )
+        super().__init__(tickets, address, health, PATIENCE)
+
+    async def make(self):
+        return ProcessSpawner(self.directory, drain=2.0)
 
     def processes(self, key):
         async def look():
@@ -59,6 +61,13 @@ class ProcessSetup(Setup):
             await generation._end(kindly=False)
 
         self.do(kill())
+
+    def kill_from_within(self, user):
+        def kill():
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+
+        self.call(user, kill)
 
 
 @pytest.fixture(scope="module")

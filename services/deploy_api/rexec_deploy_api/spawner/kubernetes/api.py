@@ -65,6 +65,7 @@ QUOTAS = Kind("v1", "resourcequotas", "ResourceQuota")
 LIMITS = Kind("v1", "limitranges", "LimitRange")
 POLICIES = Kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy")
 BINDINGS = Kind("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding")
+EVENTS = Kind("v1", "events", "Event")
 LEASES = Kind("coordination.k8s.io/v1", "leases", "Lease")
 
 
@@ -120,15 +121,31 @@ class Cluster:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str = "", selector: str = "") -> Object:
-        """Return all objects of a kind, with the version of the list.
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        selector: str = "",
+        *,
+        fields: str = "",
+        most: int = 0,
+    ) -> Object:
+        """Return objects of a kind, with the version of the list.
+
+        Parameters
+        ----------
+        kind, namespace, selector, fields
+            Which ones: where, with which labels, and with which fields. Empty stands for all.
+        most
+            How many; 0 for all.
 
         Raises
         ------
         ApiError
             If they cannot be read.
         """
-        query = {"labelSelector": selector} if selector else {}
+        wanted = {"labelSelector": selector, "fieldSelector": fields, "limit": str(most or "")}
+        query = {name: value for name, value in wanted.items() if value}
         return await self._ask("GET", kind.path(namespace), query)
 
     async def create(self, kind: Kind, namespace: str, content: Object) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rexec_deploy_api.records import Cause, Observed
@@ -28,6 +29,13 @@ _LACKING = {
     "pods": ("room for another pod", "Try again later."),
 }
 _HELP = "Try again later; if it stays like this, ask whoever runs the cluster."
+_STORAGE_HELP = "Choose another profile, or ask whoever runs the cluster."
+_PROGRESS = frozenset(
+    ("Scheduled", "SuccessfulAttachVolume", "Pulling", "Pulled", "Created", "Started")
+)
+_MOUNTING = frozenset(("FailedMount", "FailedAttachVolume", "FailedMapVolume"))
+_SANDBOX = frozenset(("FailedCreatePodSandBox", "NetworkNotReady"))
+_VAGUE = "Unable to attach or mount"
 
 
 class Pod(NamedTuple):
@@ -167,12 +175,27 @@ def _unschedulable(condition: Object) -> Cause | None:
             resource, (f"{resource} left", "Ask for less of it, or try again later.")
         )
         return Cause("unschedulable", f"No node has enough {what} free.", hint)
+    if (text := _without_storage(message)) is not None:
+        return Cause("unschedulable", text, _STORAGE_HELP)
     if "didn't match" in message or "untolerated" in message or "affinity" in message:
         text = "No node fits: all are reserved for others, or lack what the profile needs."
         return Cause("unschedulable", text, "Choose another profile.")
-    if "PersistentVolumeClaim" in message or "volume" in message:
-        return Cause("unschedulable", f"Its storage is not there: {message[:_TOLD]}", _HELP)
     return Cause("unschedulable", f"No node takes it: {message[:_TOLD]}", _HELP)
+
+
+def _without_storage(message: str) -> str | None:
+    """Return what is wrong with the storage of a pod that no node takes; None if nothing is."""
+    if found := re.search(r'persistentvolumeclaim "([^"]+)" (not found|is being deleted)', message):
+        name, how = found.groups()
+        gone = "is not there" if how == "not found" else "is just being removed"
+        return f"Its storage {name!r} {gone}."
+    if "unbound immediate" in message or "available persistent volumes to bind" in message:
+        return "Its storage is not there yet: no volume was found or made for it."
+    if "volume node affinity" in message:
+        return "Its storage belongs to a machine that cannot take it."
+    if "persistentvolume" in message.lower() or "volume" in message:
+        return f"Its storage is not there: {message[:_TOLD]}"
+    return None
 
 
 def _not_installed(ended: Object) -> Cause:
@@ -233,6 +256,67 @@ def _ended(status: Object) -> Cause:
     if reason == "UnexpectedAdmissionError" or reason.startswith("OutOf"):
         return Cause("unschedulable", f"The machine it was to run on refused it: {message}")
     return Cause("crash", f"It ended: {message or reason or 'no reason was given'}.")
+
+
+def complaint(events: Sequence[Object]) -> Cause | None:
+    """Return what holds a pod up of which its state tells nothing; None if it goes on.
+
+    Parameters
+    ----------
+    events
+        What Kubernetes told of the pod, in any order.
+    """
+    found, vague = None, True
+    for each in sorted(events, key=_order):
+        reason, message = each.get("reason") or "", _plain(each.get("message") or "")
+        if reason in _PROGRESS:
+            found, vague = None, True
+        elif reason == "FailedScheduling":
+            found = _unschedulable({"reason": "Unschedulable", "message": message})
+        elif reason in _MOUNTING and (vague or not message.startswith(_VAGUE)):
+            found, vague = _unmounted(message), message.startswith(_VAGUE)
+        elif reason in _SANDBOX:
+            found, vague = _unfounded(message), False
+    return found
+
+
+def _order(event: Object) -> tuple[str, bool]:
+    """Sort by the second, for that is all that most events tell; what went well comes first."""
+    series = event.get("series") or {}
+    times = (event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"))
+    return max(str(each or "") for each in times)[:19], event.get("type") == "Warning"
+
+
+def _plain(message: str) -> str:
+    """Leave out what differs from one attempt to the next, and what only programs read."""
+    message = message.removeprefix("(combined from similar events): ")
+    message = re.sub(r"rpc error: code = \w+ desc = ", "", message)
+    message = re.sub(r"[0-9a-f]{32,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "…", message)
+    return " ".join(message.rpartition("\nOutput: ")[2].split()) if "\n" in message else message
+
+
+def _unmounted(message: str) -> Cause:
+    if message.startswith("Multi-Attach"):
+        text = "Its storage is in use by another machine, and can be used by one at a time."
+        hint = "Stop what uses it; if nothing does, wait some minutes until it is released."
+        return Cause("configuration", text, hint)
+    if message.startswith(_VAGUE):
+        named = re.search(r"unmounted volumes=\[([^\]]*)\]", message)
+        which = f" ({named[1]})" if named else ""
+        why = message.rpartition("]: ")[2]
+        if "timed out" in why or "deadline exceeded" in why:
+            why = "it takes too long"
+        text = f"Its storage{which} cannot be mounted: {why[:_TOLD]}"
+        return Cause("configuration", text, _STORAGE_HELP)
+    why = re.sub(r'^\w+\.\w+ (initialization )?failed for volume "[^"]*"\s*:\s*', "", message)
+    return Cause("configuration", f"Its storage cannot be mounted: {why[:_TOLD]}", _STORAGE_HELP)
+
+
+def _unfounded(message: str) -> Cause:
+    if "no IP addresses available" in message:
+        return Cause("backend", "The cluster has no network address left for it.", _HELP)
+    why = message.removeprefix("Failed to create pod sandbox: ")
+    return Cause("backend", f"Its machine cannot prepare its place: {why[:_TOLD]}", _HELP)
 
 
 def refused(error: ApiError, what: str) -> Cause:

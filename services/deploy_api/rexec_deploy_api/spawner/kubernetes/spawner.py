@@ -24,6 +24,7 @@ from rexec_deploy_api.spawner.kubernetes.api import (
     Kind,
     Object,
 )
+from rexec_deploy_api.spawner.kubernetes.complaints import Complaints
 from rexec_deploy_api.spawner.kubernetes.election import Election
 from rexec_deploy_api.spawner.kubernetes.informer import Informer, Name
 from rexec_deploy_api.spawner.kubernetes.names import SERVER, USER, Names
@@ -69,6 +70,7 @@ class KubernetesSpawner:
             cluster, CONFIG_MAPS, namespace, selector, self._keep_record, self._record_changed
         )
         self._pods = Informer(cluster, PODS, namespace, selector, _keep_pod, self._pod_changed)
+        self._complaints = Complaints(cluster, self._pods.objects, self._tell)
         self._election = Election(
             cluster,
             settings.namespace,
@@ -120,11 +122,12 @@ class KubernetesSpawner:
 
     async def _look_after(self) -> None:
         await asyncio.gather(self._records.wait(), self._pods.wait())
-        await self._upkeep.run(
+        upkeep = self._upkeep.run(
             leads=lambda: self.leads,
             used=lambda: {name.namespace: key.user for key, name in self._where.items()},
             strays=self._strays,
         )
+        await asyncio.gather(upkeep, self._complaints.run(lambda: self.leads))
 
     def _strays(self) -> list[tuple[Name, Pod]]:
         """Return pods that belong to no record."""
@@ -173,8 +176,11 @@ class KubernetesSpawner:
                     del self._running[place]
         if now is None and before is not None:
             self._leaving.pop(before.seen.id, None)
-        last = now or before
-        if last is not None and (key := self._keys.get((last.user, last.server))):
+        if (last := now or before) is not None:
+            self._tell(last)
+
+    def _tell(self, pod: Pod) -> None:
+        if key := self._keys.get((pod.user, pod.server)):
             self._told(key)
 
     # --------------------------------------------------------------------------- reading
@@ -216,7 +222,7 @@ class KubernetesSpawner:
         return [
             msgspec.structs.replace(pod.seen, leaving=now - self._leaving[pod.seen.id])
             if pod.seen.id in self._leaving
-            else pod.seen
+            else self._complaints.of(pod.seen)
             for pod in self._there(key).values()
         ]
 

@@ -1,0 +1,52 @@
+"""Storage that was promised to servers and cannot be used."""
+
+import pytest
+
+from tests.cluster.kube import apply, delete, until
+
+
+@pytest.fixture
+def broken_claim(backend):
+    """A user, and in the namespace of that a claim whose volume cannot be mounted."""
+    user, size = "broken", {"storage": "1Mi"}
+    backend.spawn(user)
+    backend.reaches(user, "ready")
+    backend.ends(user)
+    there = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "volumeName": "rexec-test-broken",
+        "resources": {"requests": size},
+    }
+    place = {"path": "/rexec-is-not-there", "type": "Directory"}
+    volume = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": size,
+        "hostPath": place,
+        "persistentVolumeReclaimPolicy": "Retain",
+    }
+    claim = {"name": "rexec-broken", "namespace": backend.namespace_of(user)}
+    apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "rexec-test-broken"},
+            "spec": volume,
+        },
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": claim, "spec": there},
+    )
+    yield user
+    delete("persistentvolumeclaim", **claim)
+    delete("persistentvolume", "rexec-test-broken")
+
+
+def test_storage_that_cannot_be_mounted_is_told(backend, broken_claim):
+    backend.spawn(broken_claim, profile="broken")
+    until(lambda: (backend.server(broken_claim)["cause"] or {}).get("message"), "the cause", 20)
+    failed = backend.reaches(broken_claim, "failed")
+    assert failed["cause"]["reason"] == "configuration"
+    assert "/rexec-is-not-there is not a directory" in failed["cause"]["message"]
+    assert failed["cause"]["hint"]
+    told = [each["text"] for each in backend.events(broken_claim) if each["kind"] == "problem"]
+    assert told == [failed["cause"]["message"]]
+    until(lambda: not backend.pods(broken_claim), "nothing is left running")
