@@ -64,7 +64,7 @@ test-cluster: $(READY) compose  ## test the backend on the cluster that KUBECONF
 	  $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
 
 bench-cluster: $(READY)  ## run the benchmarks on that cluster (BENCH_ARGS=...)
-	REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
+	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
 	  $(BIN)/python -m tests.bench.cluster $(BENCH_ARGS)
 
 format: $(READY)  ## format the code and apply the safe fixes

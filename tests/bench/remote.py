@@ -11,6 +11,14 @@ def same(value):
     return value
 
 
+def formatted(number):
+    """Format a number with packages that a server has only if they were asked for."""
+    import humanize
+    import tabulate
+
+    return tabulate.tabulate([[humanize.intcomma(number)]])
+
+
 def print_lines(count):
     for number in range(count):
         print("line", number, "of a log that is long")
