@@ -288,3 +288,21 @@ class Mortal(Cluster):
 def mortal(changes):
     """Return the kind of access that ends after that many changes."""
     return type("Mortal", (Mortal,), {"left": changes})
+
+
+async def killed_starting(process, user):
+    """Have a server of a user until it is ready, or until a `mortal` process was killed.
+
+    Returns
+    -------
+    bool
+        Whether it was killed. Otherwise it ends here all the same.
+    """
+    asking = asyncio.create_task(process.spawn(user))
+    ready = asyncio.create_task(process.reaches(user, "ready"))
+    died = asyncio.create_task(process.cluster.died.wait())
+    await asyncio.wait({ready, died}, return_when=asyncio.FIRST_COMPLETED)
+    killed = died.done()
+    for task in (asking, ready, died, *process.tasks, *process.spawner._tasks):
+        task.cancel()
+    return killed

@@ -10,7 +10,7 @@ from rexec_deploy_api.pool import Stock
 from rexec_deploy_api.records import Key
 from tests.cluster import backend as b
 from tests.cluster.kube import delete, until
-from tests.cluster.spawning import Process, mortal, small
+from tests.cluster.spawning import Process, killed_starting, mortal, small
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -98,13 +98,7 @@ def test_the_api_is_killed_after_every_step_of_giving_one_away(backend):
             await stack.enter_async_context(first)
             await first.until(lambda: idle(first), "one is ready")
             first.cluster.left = steps
-            asking = asyncio.create_task(first.spawn(user))
-            ready = asyncio.create_task(first.reaches(user, "ready"))
-            died = asyncio.create_task(first.cluster.died.wait())
-            await asyncio.wait({ready, died}, return_when=asyncio.FIRST_COMPLETED)
-            ended = died.done()
-            for task in (asking, ready, died, *first.tasks, *first.spawner._tasks):
-                task.cancel()
+            ended = await killed_starting(first, user)
             second = await stack.enter_async_context(Process(backend, instance))
             if second.spawner.record(Key(user, "default")) is None:
                 await second.spawn(user)

@@ -12,7 +12,7 @@ from rexec_deploy_api.spawner.base import SpawnerError
 from rexec_deploy_api.spawner.kubernetes import informer
 from rexec_deploy_api.spawner.kubernetes.names import Names
 from tests.cluster.kube import delete, kubectl
-from tests.cluster.spawning import Door, MiB, Process, mortal, small
+from tests.cluster.spawning import Door, MiB, Process, killed_starting, mortal, small
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,13 +27,7 @@ def test_the_api_is_killed_after_every_step_of_a_spawn(backend):
         async with contextlib.AsyncExitStack() as stack:
             first = Process(backend, instance, cluster=mortal(steps))
             await stack.enter_async_context(first)
-            asking = asyncio.create_task(first.spawn(user))
-            ready = asyncio.create_task(first.reaches(user, "ready"))
-            died = asyncio.create_task(first.cluster.died.wait())
-            await asyncio.wait({ready, died}, return_when=asyncio.FIRST_COMPLETED)
-            ended = died.done()
-            for task in (asking, ready, died, *first.tasks, *first.spawner._tasks):
-                task.cancel()
+            ended = await killed_starting(first, user)
             second = await stack.enter_async_context(Process(backend, instance))
             if second.spawner.record(Key(user, "default")) is None:
                 await second.spawn(user)  # it never got its answer, so it asks again
@@ -98,7 +92,7 @@ def test_a_pod_that_writes_too_much_is_evicted_and_replaced(backend):
                 lambda: process.spawner.record(first.key).generation > first.generation, "evicted"
             )
             told = " ".join(process.texts("evicted"))
-            assert "disk space ran out" in told
+            assert "The cluster took its place away" in told
             await process.reaches("evicted", "ready")
             await process.ends("evicted")
 

@@ -21,6 +21,7 @@ _PATIENCE = 90.0
 _PACKAGES_FAILED = 3
 """With this the installer ends if a package cannot be had, and not if it was interrupted."""
 _KILLED = 128 + 9
+_TOO_MUCH = "Write less to the disk, or ask for more memory."
 _TOLD = 300
 _LACKING = {
     "memory": ("memory", "Ask for less memory (--mem), or stop a server that you do not need."),
@@ -250,12 +251,16 @@ def _ended(status: Object) -> Cause:
         if "ephemeral" in message.lower() or "emptydir" in message.lower():
             low = "disk space"
         text = f"The cluster took its place away, because {low} ran out."
-        return Cause("evicted", text, "Write less to the disk, or ask for more memory.")
+        return Cause("evicted", text, _TOO_MUCH)
     if reason in ("Preempting", "Preempted", "NodeShutdown", "Terminated", "NodeLost"):
         return Cause("evicted", "The cluster needed its place, or shut its machine down.")
     if reason == "UnexpectedAdmissionError" or reason.startswith("OutOf"):
         return Cause("unschedulable", f"The machine it was to run on refused it: {message}")
-    return Cause("crash", f"It ended: {message or reason or 'no reason was given'}.")
+    if not reason and not message:
+        # The kubelet forgets why it evicted a pod whose containers take their time to end.
+        text = "The cluster took its place away and did not say why: as when it writes too much."
+        return Cause("evicted", text, _TOO_MUCH)
+    return Cause("crash", f"It ended: {message or reason}.")
 
 
 def complaint(events: Sequence[Object]) -> Cause | None:

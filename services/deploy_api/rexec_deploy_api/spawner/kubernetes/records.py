@@ -89,7 +89,8 @@ def rebuilt(there: Kept, pods: Sequence[Pod]) -> Record:
             return record.told(
                 record.since, "Its record was damaged, and was made anew from what runs."
             )
-    newest = max((pod.seen.generation for pod in pods), default=1)
+    # Newer than any that the broker may remember, see `service.Servers`.
+    newest = max(int(time.time()), *(pod.seen.generation for pod in pods), 1)
     cause = Cause(
         "configuration",
         "Its record was damaged, so nobody knows what it was to be.",
