@@ -162,7 +162,7 @@ class BrokerThere:
                 "httpGet": {"path": path, "port": port}, "periodSeconds": 1, "timeoutSeconds": 3,
             },
             "resources": {
-                "requests": {"cpu": "20m", "memory": "64Mi"},
+                "requests": {"cpu": "100m", "memory": "64Mi"},
                 "limits": {"memory": "512Mi"},
             },
             "securityContext": {

@@ -1,5 +1,6 @@
 """Servers that are kept ready: real ones, of a real deploy API, at a real broker."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -11,8 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rexec_deploy_api.pool import Pool
+from rexec_deploy_api.presence import Attendance
+from rexec_deploy_api.records import Key
 from rexec_jupyter._connect import connect_to
 from tests.backend.brokering import until
+from tests.deploy.memory_spawner import MemorySpawner
 from tests.deploy.test_whole import Reached
 from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api, short_directory
 
@@ -167,6 +172,21 @@ def test_its_agent_may_be_started_again(client, place):
     until(lambda: number not in agents(place), "its end")
     with connect_to(Reached(client), timeout=PATIENCE) as session:
         assert session.submit(pow, 2, 10).result(PATIENCE) == 1024
+
+
+def test_it_ends_although_something_happens_in_the_same_moment():
+    async def work():
+        attendance = Attendance("http://127.0.0.1:9", str, lambda _: None)
+        pool = Pool(MemorySpawner(), attendance, None, {})
+        running = asyncio.create_task(pool.run())
+        await asyncio.sleep(0.05)  # it waits by then
+        pool.changed(Key("~warm/1", "default"))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running], timeout=3)
+        assert running.cancelled()
+
+    asyncio.run(work())
 
 
 def test_after_a_restart_there_is_one_as_the_profile_is_now():

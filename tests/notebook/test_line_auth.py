@@ -146,6 +146,7 @@ def test_logging_out_forgets_the_token(fresh, home, logins):
         f"login --url {URL}?token={TOKEN}",
         f"login --url {URL} --token={TOKEN}",
     ],
+    ids=["alone", "last", "in the address", "in the query", "as an option"],
 )
 def test_a_token_on_the_line_is_refused_and_not_repeated(fresh, home, line):
     cell = fresh.run(f"%rexec {line}")

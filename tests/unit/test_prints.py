@@ -54,7 +54,7 @@ def test_an_array_whose_items_were_swapped_is_another():
     assert not taken.matches(series)
 
 
-@pytest.mark.parametrize("item", [[1], Text("x"), {}, object()], ids=repr)
+@pytest.mark.parametrize("item", [[1], Text("x"), {}, object()], ids=["list", "text", "dict", "x"])
 def test_what_may_change_within_itself_has_no_print(item):
     words = [f"w{i}" for i in range(ROWS)]
     assert print_of(pd.Series([*words, item], dtype=object)) is None

@@ -9,18 +9,25 @@ from rexec_jupyter._version import __version__
 from rexec_jupyter.web.command import options, serve_as
 
 _PREFIX = "REXEC_DEPLOY"
+_OTHERS = {
+    "keys": ("rexec_deploy_api.keys", "keys"),
+    # Of the chart.
+    "secret": ("rexec_deploy_api.installing", "secret"),
+    "leave": ("rexec_deploy_api.installing", "leave_command"),
+}
 
 
 class _Commands(click.Group):
-    """Imports ``keys`` when it is asked for: serving needs nothing of it."""
+    """Imports the commands beside ``serve`` when they are asked for: it needs nothing of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "keys"]
+        return [*super().list_commands(ctx), *_OTHERS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "keys":
+        if cmd_name not in _OTHERS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module("rexec_deploy_api.keys").keys
+        module, name = _OTHERS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
         return command
 
 

@@ -50,23 +50,37 @@ def make_keys(directory: Path, broker: Path | None = None) -> list[Path]:
     for each in (directory, broker):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def ensure(path: Path, write: Callable[[Path], None]) -> Path:
-        if not path.exists():
-            write(path)
-            made.append(path)
-        return path
-
-    def follow(path: Path, content: bytes) -> None:
-        if ensure(path, lambda path: write_private(path, content)).read_bytes() != content:
-            raise ValueError(f"{path} does not belong to its private key")
-
-    pair = read_keypair(ensure(broker / BROKER, lambda path: write_keypair(path, new_keypair())))
-    follow(directory / BROKER_PUBLIC, pair.public + b"\n")
-    signing = SigningKey.read(ensure(directory / SIGNING, SigningKey.generate().write))
-    follow(broker / VERIFY, signing.public_pem)
-    secret = ensure(directory / SECRET, lambda path: write_private(path, secrets.token_bytes(32)))
+    made += ensure(broker / BROKER, lambda path: write_keypair(path, new_keypair()))
+    pair = read_keypair(broker / BROKER)
+    made += follow(directory / BROKER_PUBLIC, pair.public + b"\n")
+    made += ensure(directory / SIGNING, SigningKey.generate().write)
+    made += follow(broker / VERIFY, SigningKey.read(directory / SIGNING).public_pem)
+    secret = directory / SECRET
+    made += ensure(secret, lambda path: write_private(path, secrets.token_bytes(32)))
     if len(secret.read_bytes()) < 32:
         raise ValueError(f"{secret} has fewer than 32 bytes")
+    return made
+
+
+def ensure(path: Path, write: Callable[[Path], object]) -> list[Path]:
+    """Have a file written if it is not there; return it if it was not."""
+    if path.exists():
+        return []
+    write(path)
+    return [path]
+
+
+def follow(path: Path, content: bytes) -> list[Path]:
+    """Have a file with what follows from a private key, as `ensure`.
+
+    Raises
+    ------
+    ValueError
+        If it is there with something else.
+    """
+    made = ensure(path, lambda path: write_private(path, content))
+    if path.read_bytes() != content:
+        raise ValueError(f"{path} does not belong to its private key")
     return made
 
 

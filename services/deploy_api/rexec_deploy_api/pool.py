@@ -125,8 +125,10 @@ class Pool:
                     except SpawnerError as error:
                         _log.warning("servers cannot be kept ready: %s", error)
                         await asyncio.sleep(EVERY)
+            # Not asyncio.wait_for: that of Python 3.11 may forget that it was cancelled.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), EVERY)
+                async with asyncio.timeout(EVERY):
+                    await self._wake.wait()
 
     async def _keep(self) -> None:
         kept: Counter[str] = Counter()

@@ -182,7 +182,8 @@ class Servers:
                 if gone:
                     break
                 try:
-                    await asyncio.wait_for(follower.heard.wait(), _SILENCE)
+                    async with asyncio.timeout(_SILENCE):
+                        await follower.heard.wait()
                 except TimeoutError:
                     yield None
                     follower.hear(self._spawner.record(key))
