@@ -75,6 +75,7 @@ PROFILES = {
         {"name": "brief", "description": "Ends soon", **SMALL, "idle_timeout": 12,
          "orphan_timeout": 0, "max_lifetime": 0},
         {"name": "lasting", "description": "With a home", **SMALL, "home": GiB},
+        {"name": "kept", "description": "Kept ready", **SMALL, "warm": 1},
     ],
 }  # fmt: skip
 

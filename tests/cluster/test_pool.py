@@ -63,8 +63,9 @@ def test_whoever_loses_its_pod_gets_one_of_their_own(backend):
             await process.until(lambda: idle(process), "one is ready")
             await process.spawn("pool eve")
             first = await process.reaches("pool eve", "ready")
-            where = process.spawner._where[first.borrowed].namespace
-            delete("pods", process.names.placed(process.spawner.record(first.borrowed)), where)
+            lender = process.spawner.record(first.borrowed)
+            where = process.names.namespace(lender.user)
+            delete("pods", process.names.placed(lender), where, wait=False)
             await process.until(
                 lambda: process.spawner.record(first.key).generation > first.generation, "replaced"
             )
@@ -116,16 +117,12 @@ def test_the_api_is_killed_after_every_step_of_giving_one_away(backend):
     asyncio.run(work())
 
 
-def test_who_gets_one_over_http_runs_code_there_at_once(cluster):
-    there = b.Backend()
-    there.profiles = {"profiles": [{"name": "small", **b.SMALL, "warm": 1}]}
-    try:
-        there.install(replicas=2)
-        wanted = 'rexec_deploy_warm{profile="small",state="ready"} 1.0'
-        until(lambda: wanted in there.ask("GET", "/metrics", "ann").text, "one is ready")
-        with rexec.connect(there.endpoint, token=b.token("ann"), timeout=60) as client:
-            assert client.run(pow, 2, 10) == 1024
-        assert not there.pods("ann")
-        there.ends("ann")
-    finally:
-        b.remove()
+def test_who_gets_one_over_http_runs_code_there_at_once(backend):
+    wanted = 'rexec_deploy_warm{profile="kept",state="ready"} 1.0'
+    until(lambda: wanted in backend.ask("GET", "/metrics", "ann").text, "one is ready")
+    with rexec.connect(
+        backend.endpoint, token=b.token("pool http"), timeout=60, profile="kept"
+    ) as client:
+        assert client.run(pow, 2, 10) == 1024
+    assert not backend.pods("pool http")
+    backend.ends("pool http")

@@ -140,7 +140,7 @@ def plan_lent(
     """
     held = borrower is not None and borrower.borrowed == record.key
     early = record.since + LENT_SECONDS - now
-    if early > 0 or (held and observed):
+    if observed and (held or early > 0):
         return Step(record, again=max(early, 1.0) if not held else _LOOK)
     return _stop(record.having(wanted="stopped"), observed, now)
 
