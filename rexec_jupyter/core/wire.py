@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.mailbox import Mailbox
-from rexec_jupyter.core.sockets import WATCHED, dealer
+from rexec_jupyter.core.sockets import WATCHED, dealer, happened
 from rexec_jupyter.core.trust import KeyPair
 
 _BATCH = 64
@@ -130,8 +129,8 @@ class Wire:
     def _watch(self) -> None:
         self._news.arrived()
         while not self._closed and (message := self._news.receive()):
-            happened = parse_monitor_message([bytes(frame) for frame in message])
-            self._on_event(happened["event"])
+            event, _ = happened(message)
+            self._on_event(event)
 
     def _on_event(self, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -32,9 +32,9 @@ from collections.abc import Callable, Collection
 
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import parse_monitor_message
 
 from rexec_broker.ports import router_socket
+from rexec_jupyter.core.sockets import happened
 from rexec_jupyter.core.trust import new_keypair
 
 _ENDPOINT = "inproc://zeromq.zap.01"
@@ -189,7 +189,7 @@ class Admission:
             visitor.connect(port.get_string(zmq.LAST_ENDPOINT))
             outcome = 0
             if monitor.poll(int(_TEST_SECONDS * 1000)):
-                outcome = parse_monitor_message(monitor.recv_multipart())["event"]
+                outcome, _ = happened(monitor.recv_multipart())
             port.disable_monitor()
         return outcome
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from rexec_broker.limits import Limits
 from rexec_broker.metrics import Metrics, Traffic
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.mailbox import COPIED, Mailbox
-from rexec_jupyter.core.sockets import harden
+from rexec_jupyter.core.sockets import happened, harden
 from rexec_jupyter.core.trust import KeyPair
 
 _QUEUE = 64  # envelopes, each of up to a MiB
@@ -171,12 +170,12 @@ class EncryptedPort:
         """Count the handshakes that happened."""
         while True:
             try:
-                event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))
+                event, value = happened(self.monitor.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
                 return
-            outcome = _HANDSHAKES.get(event["event"])
+            outcome = _HANDSHAKES.get(event)
             if outcome is None:
-                outcome = _PROTOCOL_ERRORS.get(event["value"], "broken_off")
+                outcome = _PROTOCOL_ERRORS.get(value, "broken_off")
             self._metrics.handshakes[outcome] += 1
 
     # ------------------------------------------------------------------------ output

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from enum import Enum
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.framing import Frame, FramingError, Parcel, Unpacker, pack
 from rexec_jupyter.core.mailbox import Mailbox
-from rexec_jupyter.core.sockets import WATCHED, dealer
+from rexec_jupyter.core.sockets import WATCHED, dealer, happened
 from rexec_jupyter.core.trust import KeyPair
 
 _RECONNECT_MOST_MS = 4000
@@ -83,7 +82,7 @@ class BrokerLink:
         """Yield what happened to the connection since the last call."""
         self._news.arrived()
         while message := self._news.receive():
-            event = parse_monitor_message([bytes(frame) for frame in message])["event"]
+            event, _ = happened(message)
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self._complained = False
                 self._forget()
