@@ -5,6 +5,8 @@ PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+# Most tests wait for processes most of the time.
+TEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 
 # Of the containers' images.
@@ -40,7 +42,7 @@ quickstart: $(READY)  ## run the demo notebook from end to end, without a browse
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
 
 test: lint browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(READY)  ## check style, formatting and types
 	$(BIN)/ruff check .
@@ -61,7 +63,7 @@ image-%:
 test-cluster: $(READY) compose  ## test the backend on the cluster that KUBECONFIG names
 	$(if $(REXEC_IMAGE_LOADER),$(REXEC_IMAGE_LOADER) $(IMAGES:%=$(IMAGE_PREFIX)rexec-%:$(TAG)))
 	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
-	  $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
+	  $(BIN)/python -m pytest tests/cluster tests/helm -m cluster $(PYTEST_ARGS)
 
 bench-cluster: $(READY)  ## run the benchmarks on that cluster (BENCH_ARGS=...)
 	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \

@@ -1,0 +1,371 @@
+"""What the chart installs is valid, hardened, and has the rights that it should."""
+
+import json
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from rexec_deploy_api.settings import DeploySettings
+from rexec_deploy_api.spawner.kubernetes.settings import KubernetesSettings
+from tests.helm.rendering import (
+    CHART,
+    EXAMPLES,
+    PARTS,
+    ROOT,
+    VARIANTS,
+    VERSION,
+    containers,
+    every,
+    one,
+    pod_of,
+    rendered,
+    run,
+    variables,
+)
+
+pytestmark = pytest.mark.usefixtures("helm")
+
+MANIFESTS = ROOT / "services/deploy_api/kubernetes"
+# Of APIs that a cluster has only if somebody installed them.
+FOREIGN = {"HTTPRoute", "PodMonitor"}
+
+
+def manifests(*files):
+    for file in files:
+        yield from filter(None, yaml.safe_load_all((MANIFESTS / file).read_text()))
+
+
+@pytest.mark.parametrize("chart", ["", *PARTS])
+def test_lint_finds_nothing(chart):
+    run("lint", "--strict", str(CHART / "charts" / chart if chart else CHART))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_lint_finds_nothing_in_an_example(example):
+    run("lint", "--strict", str(CHART), "--values", str(CHART / f"examples/{example}.yaml"))
+
+
+def test_every_object_is_what_kubernetes_takes():
+    seen = set()
+    for name, objects in every():
+        for each in objects:
+            text = json.dumps(each, sort_keys=True)
+            if text in seen:
+                continue
+            seen.add(text)
+            try:
+                kubernetes_validate.validate(each, VERSION, strict=True)
+            except kubernetes_validate.SchemaNotFoundError:
+                assert each["kind"] in FOREIGN
+            except kubernetes_validate.ValidationError as error:
+                pytest.fail(f"{name}: {each['kind']} {each['metadata']['name']}: {error.message}")
+
+
+def test_no_object_is_there_twice():
+    for name, objects in every():
+        keys = [(e["kind"], e["metadata"].get("namespace"), e["metadata"]["name"]) for e in objects]
+        assert len(keys) == len(set(keys)), name
+
+
+def test_every_container_is_hardened():
+    for name, objects in every():
+        found = list(containers(objects))
+        assert found
+        for workload, pod, container in found:
+            where = (name, workload, container["name"])
+            context, security = pod["securityContext"], container["securityContext"]
+            assert context["runAsNonRoot"] is True, where
+            assert context["runAsUser"] > 0, where
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}, where
+            assert security["allowPrivilegeEscalation"] is False, where
+            assert security["readOnlyRootFilesystem"] is True, where
+            assert security["capabilities"] == {"drop": ["ALL"]}, where
+            assert not pod.get("hostNetwork"), where
+            assert not pod.get("hostPID"), where
+            assert not any("hostPath" in volume for volume in pod["volumes"]), where
+            assert pod["enableServiceLinks"] is False, where
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), where
+            assert "memory" in container["resources"]["limits"], where
+            image = container["image"]
+            assert "@sha256:" in image or ":" in image.rpartition("/")[2], where
+            assert not image.endswith(":latest"), where
+
+
+def test_only_what_asks_kubernetes_has_a_token():
+    for name, objects in every():
+        with_token = {
+            workload
+            for workload, pod, _ in containers(objects)
+            if pod.get("automountServiceAccountToken") is not False
+        }
+        allowed = {"Deployment rexec-deploy-api", "Job rexec-keys-job", "Job rexec-leaving"}
+        assert with_token <= allowed, name
+
+
+def test_what_serves_tells_when_it_is_ready():
+    for _, objects in every():
+        for workload, _, container in containers(objects):
+            if (
+                workload.startswith(("Deployment", "StatefulSet"))
+                and container["name"] != "migrate"
+            ):
+                assert {"readinessProbe", "startupProbe"} <= container.keys(), workload
+
+
+def test_every_pod_of_the_installation_has_a_policy():
+    for name, objects in every():
+        if name == "nothing optional":
+            assert not any(each["kind"] == "NetworkPolicy" for each in objects)
+            continue
+        component = "app.kubernetes.io/component"
+        covered = {
+            each["spec"]["podSelector"]["matchLabels"][component]
+            for each in objects
+            if each["kind"] == "NetworkPolicy"
+        }
+        there = {
+            each["metadata"]["labels"][component]
+            for each in objects
+            if each["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob", "Pod")
+        }
+        # What comes after the end of a release has none of its objects around it any more.
+        assert there - covered <= {"leaving"}, name
+
+
+def test_every_selector_selects_its_pods():
+    for _, objects in every():
+        for each in objects:
+            if each["kind"] in ("Deployment", "StatefulSet"):
+                labels = each["spec"]["template"]["metadata"]["labels"]
+                assert each["spec"]["selector"]["matchLabels"] == labels
+                # Versions in them would restart all pods with every release of the chart.
+                assert "helm.sh/chart" not in labels
+
+
+# ------------------------------------------------------------------------------- rights
+
+
+def rules(objects):
+    """Return rights and those who have them, by kind, name and namespace."""
+    found = {}
+    for each in objects:
+        key = each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]
+        if each["kind"] in ("Role", "ClusterRole"):
+            found[key] = each["rules"]
+        elif each["kind"].endswith("RoleBinding"):
+            found[key] = each["roleRef"], each["subjects"]
+        elif each["kind"].startswith("ValidatingAdmissionPolicy"):
+            found[key] = each["spec"]
+    return found
+
+
+def of_the_deploy_api(objects):
+    jobs = ("keys-job", "leaving")
+    return {key: told for key, told in rules(objects).items() if not key[2].endswith(jobs)}
+
+
+@pytest.mark.parametrize(
+    ("values", "files"),
+    [
+        ((), ("access.yaml", "admission.yaml")),
+        (VARIANTS["shared namespace"], ("shared-access.yaml",)),
+    ],
+)
+def test_the_rights_are_those_of_the_plain_manifests(values, files):
+    assert of_the_deploy_api(rendered(*values)) == rules(manifests(*files))
+
+
+def test_an_administrator_of_namespaces_needs_no_rights_in_the_cluster():
+    objects = rendered(*VARIANTS["shared namespace"])
+    assert not [e for e in objects if e["kind"].startswith(("Cluster", "Validating"))]
+    assert {e["metadata"]["namespace"] for e in objects} == {"rexec", "rexec-users"}
+
+
+def test_another_release_in_the_cluster_shares_nothing_with_the_first():
+    cluster = ("ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy")
+    first, second = rendered(), rendered(name="other", namespace="lab")
+    names = [
+        {e["metadata"]["name"] for e in each if e["kind"].startswith(cluster)}
+        for each in (first, second)
+    ]
+    assert names[0]
+    assert not names[0] & names[1]
+    assert variables(second, "other-deploy-api")["REXEC_KUBERNETES_INSTANCE"] == "lab-other"
+
+
+def test_the_job_that_makes_the_keys_may_do_nothing_else():
+    told = rules(rendered())["Role", "rexec", "rexec-keys-job"]
+    assert told == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": ["rexec-keys"],
+            "verbs": ["get", "update"],
+        },
+    ]
+
+
+def test_each_part_sees_its_own_keys_alone():
+    objects = rendered()
+
+    def keys(name):
+        pod = pod_of(one(objects, "Deployment", name))
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "keys"]
+        assert volume["secret"]["secretName"] == "rexec-keys"
+        return {each["key"] for each in volume["secret"]["items"]}
+
+    verify = {"verify.pem", "verify-next.pem", "verify-previous.pem"}
+    assert keys("rexec-broker") == {"broker", *verify}
+    assert keys("rexec-deploy-api") == {"signing.pem", "secret", "broker.pub"}
+    assert "keys" not in {
+        e["name"] for e in pod_of(one(objects, "Deployment", "rexec-ep-api"))["volumes"]
+    }
+
+
+def test_no_secret_is_in_what_helm_keeps_of_other_objects():
+    objects = rendered(*VARIANTS["database by address"])
+    secret = [e for e in objects if "hidden" in json.dumps(e)]
+    assert {each["kind"] for each in secret} == {"Secret"}
+
+
+# ----------------------------------------------------------------------------- settings
+
+
+def test_the_services_understand_their_settings(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    profile = "deploy-api.servers.profiles[0].name=a,deploy-api.servers.profiles[0].memory=1GB"
+    for name, objects in [*every(), ("profiles", rendered(profile))]:
+        with monkeypatch.context() as patched:
+            for variable, value in variables(objects, "rexec-deploy-api").items():
+                if isinstance(value, str):
+                    patched.setenv(variable, value)
+            patched.setenv("TEST_TOKEN", "x" * 40)
+            there = one(objects, "ConfigMap", "rexec-deploy-api")["data"]["profiles.json"]
+            (tmp_path / "profiles.json").write_text(there)
+            patched.setenv("REXEC_DEPLOY_PROFILES", str(tmp_path / "profiles.json"))
+            settings, kubernetes = DeploySettings(), KubernetesSettings()
+            assert settings.read_profiles().profiles, name
+            assert settings.app_root_path == "/rexec"
+            assert kubernetes.namespace == "rexec"
+            assert kubernetes.image.rpartition("/")[2].startswith("rexec-server:")
+            assert kubernetes.cache > 1 << 30
+            broker = pod_labels(objects, "rexec-broker")
+            assert kubernetes.broker_labels.items() <= broker.items()
+
+
+def pod_labels(objects, name):
+    return one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("values", "deploy_api", "broker"),
+    [
+        ((), "http://rexec-deploy-api.rexec:8000", ("rexec-broker.rexec", "5559")),
+        (
+            ("global.host=h.org", "global.ingress.enabled=true", "global.tls.enabled=true"),
+            "https://h.org",
+            ("rexec-broker.rexec", "5559"),
+        ),
+        (
+            ("global.host=h.org", "global.broker.type=NodePort", "global.deployApi.nodePort=30801"),
+            "http://h.org:30801",
+            ("h.org", "30559"),
+        ),
+        (
+            (
+                *("global.host=h.org", "global.broker.type=LoadBalancer"),
+                *("global.broker.host=b.org", "global.broker.externalPort=443"),
+                *("global.gateway.enabled=true", "global.gateway.parentRefs[0].name=g"),
+                "global.deployApi.path=/apps/rexec",
+            ),
+            "http://h.org/apps",
+            ("b.org", "443"),
+        ),
+    ],
+)
+def test_users_are_told_addresses_that_lead_there(values, deploy_api, broker):
+    objects = rendered(*values)
+    assert variables(objects, "rexec-ep-api")["REXEC_DEPLOYMENT_API_URL"] == deploy_api
+    told = variables(objects, "rexec-deploy-api")
+    assert (told["REXEC_DEPLOY_BROKER_HOST"], told["REXEC_DEPLOY_BROKER_PORT"]) == broker
+
+
+def test_large_numbers_stay_numbers():
+    objects = rendered("ep-api.env.REXEC_EP_MAX_BODY=268435456")
+    assert variables(objects, "rexec-ep-api")["REXEC_EP_MAX_BODY"] == "268435456"
+
+
+# --------------------------------------------------------------------------- operations
+
+
+def hooks(objects):
+    return {
+        (e["kind"], e["metadata"]["name"]): e["metadata"]["annotations"]["helm.sh/hook"]
+        for e in objects
+        if "helm.sh/hook" in e["metadata"].get("annotations", {})
+    }
+
+
+def test_the_database_is_migrated_before_the_new_endpoint_starts():
+    found = hooks(rendered(*VARIANTS["database by address"]))
+    assert found["Job", "rexec-migrate"] == "pre-install,pre-upgrade"
+    file = pod_of(one(rendered(), "Deployment", "rexec-ep-api"))
+    assert file["initContainers"][0]["args"] == ["migrate"]
+
+
+def test_what_is_to_be_kept_is_kept():
+    default = hooks(rendered())
+    assert default["Job", "rexec-leaving"] == "post-delete"
+    kept = rendered(*VARIANTS["everything kept"])
+    assert rules(kept)["Role", "rexec", "rexec-leaving"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["pods"],
+            "resourceNames": ["rexec-test"],
+            "verbs": ["delete"],
+        }
+    ]
+    assert not any(e["kind"] == "ClusterRole" and "leaving" in e["metadata"]["name"] for e in kept)
+    claims = [each for each in kept if each["kind"] == "PersistentVolumeClaim"]
+    assert len(claims) == 2
+    for each in claims:
+        assert each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_monitors_are_there_only_where_their_api_is():
+    kinds = [each["kind"] for each in rendered()]
+    assert kinds.count("PodMonitor") == 3
+    plain = run("template", "rexec", str(CHART), "--kube-version", VERSION)
+    assert "PodMonitor" not in plain
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are():
+    text = one(rendered(example="production"), "ConfigMap", "rexec-dashboard")["data"]["rexec.json"]
+    assert json.loads(text)["title"] == "rexec"
+
+
+def test_budgets_are_where_more_than_one_runs():
+    def budgets(objects):
+        return {e["metadata"]["name"] for e in objects if e["kind"] == "PodDisruptionBudget"}
+
+    assert budgets(rendered()) == {"rexec-deploy-api"}
+    assert budgets(rendered(example="production")) == {"rexec-deploy-api", "rexec-ep-api"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_can_be_installed_alone(part):
+    objects = rendered(chart=CHART / "charts" / part)
+    assert any(each["kind"] in ("Deployment", "StatefulSet") for each in objects)
+    for each in objects:
+        if each["kind"] not in FOREIGN:
+            kubernetes_validate.validate(each, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("part", ["broker", "deploy-api", "ep-api"])
+def test_each_part_can_be_left_out(part):
+    objects = rendered(f"{part}.enabled=false")
+    assert f"rexec-{part}" not in {
+        e["metadata"]["name"] for e in objects if e["kind"] == "Deployment"
+    }
