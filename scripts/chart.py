@@ -39,7 +39,6 @@ Schema = dict[str, Any]
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?([KMGTP]i?|m|k)?$"}
 _QUANTITIES = {"type": "object", "additionalProperties": _QUANTITY}
 _DURATION = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|min|h|d)?$"}
-_SIZE = {"type": "string", "pattern": r"^[0-9]+([KMGT]i)?$"}
 _NAME = {"type": "string", "minLength": 1}
 
 
@@ -67,7 +66,7 @@ SHAPES: dict[str, Schema] = {
     "pullSecrets": {"type": "array", "items": _closed(name=_NAME) | {"required": ["name"]}},
     "resources": _closed(requests=_QUANTITIES, limits=_QUANTITIES),
     "duration": _DURATION,
-    "size": _SIZE,
+    "size": {"type": "string", "pattern": r"^[0-9]+([KMGT]i)?$"},
 }
 
 
@@ -270,10 +269,8 @@ class Values:
         node = yaml.compose(self.text, Loader=yaml.SafeLoader)
         assert isinstance(node, yaml.MappingNode)  # noqa: S101 - a defect of the file
         self.schema = self._mapping(node, "")
-        if chart == "rexec":
-            for part in PARTS:
-                shape: Schema = {"type": "object", "description": f"Values of {part}."}
-                self.schema["properties"][part] = shape
+        for part in PARTS if chart == "rexec" else ():
+            self.schema["properties"][part] = {"type": "object"}
         for old, place in MOVED[chart].items():
             *parents, last = old.split(".")
             target = self.schema
@@ -303,8 +300,7 @@ class Values:
         """Return the explanation above a line, and what it says of the schema."""
         words: list[str] = []
         told = None
-        line -= 1
-        while line >= 0 and (match := re.fullmatch(r"\s*# ?(.*)", self._lines[line])):
+        while line and (match := re.fullmatch(r"\s*# ?(.*)", self._lines[line := line - 1])):
             text = match[1]
             if text.startswith("---"):
                 break
@@ -312,7 +308,6 @@ class Values:
                 told = text.removeprefix("@schema ")
             else:
                 words.insert(0, text)
-            line -= 1
         return " ".join(words), told
 
     def _shape(self, path: str, content: Any, told: str | None) -> Schema:

@@ -1,11 +1,14 @@
 """What the chart installs is valid, hardened, and has the rights that it should."""
 
 import json
+import re
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from rexec_broker.metrics import Exposition
+from rexec_broker.metrics import Metrics as BrokerMetrics
 from rexec_deploy_api.settings import DeploySettings
 from rexec_deploy_api.spawner.kubernetes.settings import KubernetesSettings
 from tests.helm.rendering import (
@@ -343,7 +346,20 @@ def test_monitors_are_there_only_where_their_api_is():
 
 def test_the_dashboard_asks_for_metrics_that_there_are():
     text = one(rendered(example="production"), "ConfigMap", "rexec-dashboard")["data"]["rexec.json"]
-    assert json.loads(text)["title"] == "rexec"
+    panels = json.loads(text)["panels"]
+    asked = {
+        name
+        for panel in panels
+        for target in panel["targets"]
+        for name in re.findall(r"rexec_[a-z_]+", target["expr"])
+    }
+    told = Exposition(BrokerMetrics()).text().decode()
+    there = set(re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE))
+    for prefix in ("rexec_deploy", "rexec_ep"):
+        there |= {f"{prefix}_requests_total", f"{prefix}_request_seconds_bucket"}
+    source = (ROOT / "services/deploy_api/rexec_deploy_api/running.py").read_text()
+    there |= set(re.findall(r'"(rexec_deploy_\w+)"', source))
+    assert asked <= there
 
 
 def test_budgets_are_where_more_than_one_runs():

@@ -210,14 +210,19 @@ def secret(*, name: str, namespace: str, rotation: str, extras: tuple[str, ...])
 
 
 @click.command("leave")
-@click.option("--namespace", required=True, help="Where the Secret is.")
+@click.option("--namespace", required=True, help="Where it was.")
+@click.option("--test-pod", default="", help="The pod of its last test.")
 @click.option("--secret", default="", help="The Secret with the keys, if it is to go.")
 @click.option("--users-of", default="", help="The instance whose users' servers and data go.")
 @click.option("--shared-namespace", default="", help="Where all of these are, if in one namespace.")
-def leave_command(*, namespace: str, secret: str, users_of: str, shared_namespace: str) -> None:
+def leave_command(
+    *, namespace: str, test_pod: str, secret: str, users_of: str, shared_namespace: str
+) -> None:
     """Take away what a deployment made, after it was uninstalled."""
 
     async def work(cluster: Cluster) -> None:
+        if test_pod:
+            await cluster.delete(PODS, namespace, test_pod)
         if users_of:
             count = await leave(cluster, users_of, shared_namespace)
             what = "objects of users" if shared_namespace else "namespaces of users"

@@ -1,0 +1,211 @@
+"""An installation of the chart on the cluster, with users of an identity service of its own."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cluster import backend as b
+from tests.cluster.broker import PREFIX, PYTHON, TAG, image
+from tests.cluster.kube import apply, get, kubectl, until
+
+CHART = Path(__file__).parents[2] / "helm/rexec"
+NAME = "rexec"
+NODE_PORTS = {"broker": 30559, "deploy-api": 30801, "ep-api": 30800}
+PATIENCE = 240
+INSTALLER = "REXEC_KUBERNETES_INSTALLER"
+
+
+class HelmError(RuntimeError):
+    """Helm did not do it; the text is what it said."""
+
+
+def helm(*arguments, kubeconfig="", timeout=PATIENCE):
+    """Run helm; return what it wrote."""
+    done = subprocess.run(
+        ["helm", *arguments, *([f"--kubeconfig={kubeconfig}"] if kubeconfig else ())],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    if done.returncode:
+        raise HelmError(f"{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+class Release(b.Backend):
+    """The chart, installed.
+
+    Parameters
+    ----------
+    namespace
+        Where.
+    """
+
+    def __init__(self, namespace):
+        super().__init__()
+        self.namespace = namespace
+        self.ports = dict(NODE_PORTS)
+        self.through()
+        self.instance = f"{namespace}-{NAME}"
+
+    def prepare_namespace(self):
+        """Have the namespace, and the identity service in it."""
+        kubectl("create", "namespace", self.namespace)
+        kubectl(
+            "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted"
+        )
+        content = {"identity.py": b.IDENTITY, "token": b.token("helm-test")}
+        apply(
+            self.service("identity", 8080, kind="ClusterIP"),
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": self.meta("identity"),
+                "data": {"identity.py": content["identity.py"]},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": self.meta("test-token"),
+                "stringData": {"token": content["token"]},
+            },
+            self.workload(
+                "identity",
+                image("deploy-api"),
+                [PYTHON, "/identity/identity.py"],
+                port=8080,
+                path="/",
+                volumes=[{"name": "identity", "configMap": {"name": "identity"}}],
+            ),
+        )
+        self.await_rollout("identity")
+
+    def values(self):
+        """Return what the tests install."""
+        installer = json.loads(b.package_settings().get(INSTALLER, "{}"))
+        registry, _, _ = PREFIX.rpartition("/")
+        return {
+            "global": {
+                "authApiUrl": f"http://identity.{self.namespace}:8080/validate",
+                "image": {"registry": registry, "tag": TAG},
+                "broker": {
+                    "type": "NodePort",
+                    "host": self.node,
+                    "nodePort": NODE_PORTS["broker"],
+                },
+                "deployApi": {"nodePort": NODE_PORTS["deploy-api"], "url": self.api},
+                "epApi": {"nodePort": NODE_PORTS["ep-api"], "url": self.endpoint},
+            },
+            "deploy-api": {
+                "env": {"REXEC_KUBERNETES_LEASE_SECONDS": 5},
+                "servers": {
+                    "cpuRequest": 0.02,
+                    "memoryRequest": 0.1,
+                    "drainGrace": 3,
+                    "cache": {"size": "1Gi"},
+                    "installer": installer,
+                    "profiles": [{"name": "small", "cpu": 1, "memory": "1GiB"}],
+                },
+            },
+            "ep-api": {"persistence": {"size": "100Mi"}},
+            "test": {"tokenSecret": "test-token"},
+        }
+
+    def put(self, *changes, kubeconfig="", values=None):
+        """Install it, or upgrade it with some values changed; wait until all of it is ready."""
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "values.json"
+            file.write_text(json.dumps(values or self.values()))
+            return helm(
+                *("upgrade", "--install", NAME, str(CHART), "-n", self.namespace),
+                *("--values", str(file), "--wait", "--timeout", "180s"),
+                *(part for each in changes for part in ("--set", each)),
+                kubeconfig=kubeconfig,
+            )
+
+    def test(self, kubeconfig=""):
+        """Run `helm test`; return what it wrote."""
+        return helm(
+            "test", NAME, "-n", self.namespace, "--logs", "--timeout", "200s", kubeconfig=kubeconfig
+        )
+
+    def timed(self):
+        """Install and test it; return the seconds that took and what the test wrote."""
+        began = time.monotonic()
+        self.put()
+        told = self.test()
+        return time.monotonic() - began, told
+
+    def inside(self, part, places):
+        """Return which of these hosts and ports a pod of a part reaches."""
+        source = (
+            "import json, socket, sys\n"
+            "def reaches(place):\n"
+            "    try: socket.create_connection(place, 2).close()\n"
+            "    except OSError: return False\n"
+            "    return True\n"
+            "places = json.loads(sys.argv[1])\n"
+            "print(json.dumps([place for place in places if reaches(place)]))\n"
+        )
+        pod = f"deploy/{part if part == 'identity' else f'{NAME}-{part}'}"
+        where = ("exec", "-n", self.namespace, pod, "--", PYTHON, "-c", source)
+        return [tuple(each) for each in json.loads(kubectl(*where, json.dumps(places)))]
+
+    def pod(self, part):
+        """Return the pod of a part that is ready."""
+        selector = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component={part}"
+
+        def ready():
+            for each in get("pods", namespace=self.namespace, selector=selector):
+                conditions = each["status"].get("conditions", ())
+                good = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+                if good and not each["metadata"].get("deletionTimestamp"):
+                    return each
+            return None
+
+        return until(ready, f"a pod of {part} is ready")
+
+    def remains(self):
+        """Return what is left of the release and its users in the cluster."""
+        kinds = (
+            "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,"
+            "persistentvolumeclaims,poddisruptionbudgets"
+        )
+        here = get(kinds, namespace=self.namespace)
+        cluster = get(
+            "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
+            "validatingadmissionpolicybindings"
+        )
+        # Another release of this name has other names for what it has in the cluster.
+        ours = [
+            f"{each['kind']} {each['metadata']['name']}"
+            for found, prefixes in (
+                (here, (f"{NAME}-", "sh.helm.release")),
+                (cluster, (f"{self.instance}-",)),
+            )
+            for each in found
+            if each["metadata"]["name"].startswith(prefixes)
+            and not each["metadata"].get("deletionTimestamp")
+        ]
+        users = get("namespaces", selector=f"rexec.dev/instance={self.instance}")
+        return ours + [f"Namespace {each['metadata']['name']}" for each in users]
+
+    def remove(self):
+        """Take away everything, whatever state it is in."""
+        if not os.environ.get("REXEC_TEST_KEEP"):
+            helm_left = (
+                "uninstall",
+                NAME,
+                "-n",
+                self.namespace,
+                "--ignore-not-found",
+                "--no-hooks",
+            )
+            helm(*helm_left)
+            roles = ("clusterroles,clusterrolebindings", f"{self.instance}-leaving")
+            kubectl("delete", "--ignore-not-found", *roles)
+            b.clear(self.namespace, f"rexec.dev/instance={self.instance}")
