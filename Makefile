@@ -5,8 +5,6 @@ PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 LAB_ARGS ?=
 PYTEST_ARGS ?=
-# Most tests wait for processes most of the time.
-TEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 
 # Of the containers' images.
@@ -42,7 +40,7 @@ quickstart: $(READY)  ## run the demo notebook from end to end, without a browse
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
 
 test: lint browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(READY)  ## check style, formatting and types
 	$(BIN)/ruff check .

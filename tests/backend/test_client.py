@@ -313,7 +313,8 @@ def test_a_callback_that_would_wait_for_its_own_thread_gets_an_error_instead(cli
         except rexec.RexecError as error:
             outcome.set_result(error)
 
-    client.submit(abs, 1).add_done_callback(callback)
+    # It is not done before there is the callback, which else would be called here.
+    client.submit(time.sleep, 0.5).add_done_callback(callback)
     assert "thread" in str(outcome.result(PATIENCE))
 
 

@@ -193,7 +193,8 @@ async def main():
     await spawner.open(controller.touch)
     running = asyncio.create_task(controller.run())
     await Servers(spawner, lambda record: None).spawn(Owner("ann"), "default", Spec(profile="x"))
-    while len(parts := spawner.parts(Key("ann", "default"))) < 2:
+    key = Key("ann", "default")
+    while len(parts := spawner.parts(key)) < 2 or not spawner.record(key).placed:
         await asyncio.sleep(0.01)
     print(*(part.pid for part in parts.values()), flush=True)
     await asyncio.sleep(60)

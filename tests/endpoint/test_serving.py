@@ -52,6 +52,7 @@ def test_sigterm_ends_it_soon_and_in_good_order(starting, workers):
         assert client.get("/ready").status_code == 200
         processes = psutil.Process(endpoint.process.pid).children(recursive=True)
         assert endpoint.stop() == 0  # with the connection of the client still open
+    psutil.wait_procs(processes, timeout=10)  # the system may take a moment to forget them
     assert not [process for process in processes if alive(process)]
     assert endpoint.log_lines()[-1]["level"] == "info"
 

@@ -59,8 +59,19 @@ async def told(
             elif lines is None:
                 lines = _lines(log)
     finally:
-        await _left(lines, line)
-        await _left(events, event)
+        # Who streams to a client that left is cancelled at every await, so another has to do it.
+        leaving = asyncio.ensure_future(_leave((lines, line), (events, event)))
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+        await asyncio.shield(leaving)
+
+
+_leaving: Final[set[asyncio.Future[None]]] = set()
+
+
+async def _leave(*each: tuple[AsyncIterator[Any] | None, asyncio.Future[Any] | None]) -> None:
+    for pieces, task in each:
+        await _left(pieces, task)
 
 
 async def _left(pieces: AsyncIterator[Any] | None, task: asyncio.Future[Any] | None) -> None:
