@@ -102,6 +102,15 @@ def test_packages_are_installed_before_the_containers_start():
     assert observed(pod({"initContainerStatuses": init})).phase == "installing"
 
 
+def test_after_that_they_start_and_fetch_nothing():
+    init = [container("environment", {"terminated": {"exitCode": 0, "reason": "Completed"}})]
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    for agent in (waiting, RUNNING):
+        statuses = [container("agent", agent), container("exec", waiting)]
+        seen = observed(pod({"initContainerStatuses": init, "containerStatuses": statuses}))
+        assert (seen.phase, seen.cause) == ("starting", None)
+
+
 def test_a_package_that_is_not_found_is_final_and_named():
     report = {"reason": "package", "message": "There is no package 'nosuch'.", "hint": "Look."}
     ended = {"exitCode": 3, "reason": "Error", "message": json.dumps(report)}

@@ -117,10 +117,10 @@ def _starting(status: Object) -> tuple[Any, Cause | None, float]:
     found = [_container(name, containers.get(name)) for name in (AGENT, EXEC)]
     # What is held up counts before what only takes its time, and that before what runs.
     for each in found:
-        if each[0] == "pulling" and each[1] is not None:
+        if each[0] != "running" and each[1] is not None:
             return each
     for each in found:
-        if each[0] == "pulling" or each[2] != float("inf"):
+        if each[0] != "running" or each[2] != float("inf"):
             return each
     return found[1]
 
@@ -135,7 +135,9 @@ def _container(name: str, each: Object | None) -> tuple[Any, Cause | None, float
     if "waiting" in state:
         if last or each.get("restartCount"):
             return "running", _died(name, last or {}, each), _PATIENCE
-        return _waiting(each, state, "pulling")
+        # By then the image was there for what installs packages.
+        initializing = state["waiting"].get("reason") == "PodInitializing"
+        return _waiting(each, state, "starting" if initializing else "pulling")
     return "running", _died(name, last, each) if last else None, float("inf")
 
 
