@@ -61,9 +61,7 @@ class _Step:
         self._job = self._submit()
 
     def _submit(self) -> Job[Any]:
-        return self._session.client.submit_call(
-            self._function, self._args, session=self._session.name, hidden=True, states=False
-        )
+        return _submit(self._session, self._function, *self._args)
 
     def result(self) -> Any:
         """Wait for what comes of it."""
@@ -153,7 +151,14 @@ def put(
         info = os.fstat(file.fileno())
         total = info.st_size
         step = partial(_Step, session, on_wait=on_wait)
-        place = step(fs.prepare, dst or ".", source.name, total, new_id()).result()
+        token = new_id()
+        try:
+            place = step(fs.prepare, dst or ".", source.name, total, token).result()
+        except BaseException:
+            # It may have begun just when it was given up. Nobody waits for this.
+            with suppress(RexecError):
+                _submit(session, fs.withdraw, dst or ".", source.name, token)
+            raise
         with ExitStack() as cleanup:
             cleanup.callback(_discard, session, place.temporary)
             _send(step, source, file, total, place, progress)
@@ -205,10 +210,13 @@ def _changed_here(source: Path) -> CaptureError:
 def _discard(session: Session, temporary: str) -> None:
     # If this fails too there is something else to be told already.
     with suppress(RexecError, OSError, TimeoutError):
-        job: Job[None] = session.client.submit_call(
-            fs.discard, (temporary,), session=session.name, hidden=True, states=False
-        )
-        job.result(_CLEAN_UP)
+        _submit(session, fs.discard, temporary).result(_CLEAN_UP)
+
+
+def _submit(session: Session, function: Callable[..., Any], *args: Any) -> Job[Any]:
+    return session.client.submit_call(
+        function, args, session=session.name, hidden=True, states=False
+    )
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

@@ -242,6 +242,14 @@ def finish(temporary: str | Path, target: str | Path, mode: int) -> None:
     Path(temporary).replace(target)
 
 
+def withdraw(destination: str, name: str, token: str) -> None:
+    """Remove what `prepare` made for the same, if it did."""
+    path = Path(destination).expanduser().absolute()
+    for target in (path / name, path):
+        with suppress(OSError):
+            target.resolve().with_name(f".rexec-{token}.part").unlink()
+
+
 def discard(temporary: str) -> None:
     """Remove a file that will not be completed."""
     Path(temporary).unlink(missing_ok=True)
