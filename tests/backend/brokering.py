@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,15 @@ class BrokerProcess:
             if sample == wanted:
                 return float(value)
         raise KeyError(wanted)
+
+    @contextlib.contextmanager
+    def held(self):
+        """Have it stand still; it knows nothing of that afterwards."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self):
         if self.process.poll() is None:

@@ -19,6 +19,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.cluster)
 
 
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch, tmp_path):
+    """Leave the settings of whoever runs the tests alone."""
+    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
+    for name in ("REXEC_URL", "REXEC_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """Make sure that there is a cluster; in CI its absence is an error."""

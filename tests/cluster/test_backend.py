@@ -28,13 +28,6 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
-    for name in ("REXEC_URL", "REXEC_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @contextlib.contextmanager
 def connected(backend, user, **options):
     with rexec.connect(backend.endpoint, token=b.token(user), timeout=120, **options) as client:

@@ -43,13 +43,6 @@ lines
 SESSIONS = 5
 
 
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
-    for name in ("REXEC_URL", "REXEC_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture(scope="module")
 def release(cluster):
     """The chart, installed and tested; what that took is in ``seconds`` and ``told``."""

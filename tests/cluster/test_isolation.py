@@ -17,13 +17,6 @@ pytestmark = pytest.mark.timeout(240)
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("REXEC_CONFIG_DIR", str(tmp_path))
-    for name in ("REXEC_URL", "REXEC_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture(scope="module")
 def eve(backend):
     """A client of a user whose server has been there long enough for policies to hold."""

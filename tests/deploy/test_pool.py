@@ -153,11 +153,8 @@ def test_who_asks_for_something_else_gets_one_that_is_so(client, place, asked):
 
 def test_it_waits_for_a_broker_that_is_away(client, place):
     until(lambda: kept(client) == 1, "one is ready")
-    place.broker.process.send_signal(signal.SIGSTOP)
-    try:
+    with place.broker.held():
         begin(client)
-    finally:
-        place.broker.process.send_signal(signal.SIGCONT)
     ready(client)
     with connect_to(Reached(client), timeout=PATIENCE) as session:
         assert session.submit(pow, 2, 10).result(PATIENCE) == 1024

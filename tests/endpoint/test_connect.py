@@ -3,7 +3,6 @@
 import getpass
 import io
 import json
-import signal
 import sys
 import threading
 import types
@@ -228,15 +227,12 @@ def following(deploy):
 
 
 def test_who_waits_is_told_at_once_and_asks_no_clock(endpoint, deploy, there, token):
-    deploy.broker.process.send_signal(signal.SIGSTOP)  # so it takes as long as the test likes
     backend = EndpointBackend(endpoint.url, lambda: token)
-    try:
+    with deploy.broker.held():  # so it takes as long as the test likes
         link = Link(backend)
         until(lambda: backend.progress == "your server starts …", "the phase")
         asked = len(deploy.asked)
         until(lambda: following(deploy), "somebody who follows")
-    finally:
-        deploy.broker.process.send_signal(signal.SIGCONT)
     link.wait_ready(PATIENCE)
     link.close()
     assert following(deploy) == 1
@@ -303,16 +299,13 @@ def test_what_holds_a_server_up_is_told_with_what_to_do(endpoint, deploy, token)
 
 
 def test_a_server_that_is_ended_while_it_starts_is_not_waited_for(endpoint, deploy, there, token):
-    deploy.broker.process.send_signal(signal.SIGSTOP)
-    try:
+    with deploy.broker.held():
         link = Link(EndpointBackend(endpoint.url, lambda: token))
         until(lambda: following(deploy), "somebody who follows")
         there.end("default")
         with pytest.raises(rexec.StartError, match="was ended while it started"):
             link.wait_ready(PATIENCE)
         link.close()
-    finally:
-        deploy.broker.process.send_signal(signal.SIGCONT)
 
 
 # ---------------------------------------------------------------- where the token comes from

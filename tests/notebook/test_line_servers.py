@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import time
 
 import pytest
@@ -78,12 +77,9 @@ def servers(kernel):
 
 
 def test_a_server_is_started_and_its_phases_are_shown(kernel, broker):
-    broker.process.send_signal(signal.SIGSTOP)  # or it may be ready before there is a line
-    try:
+    with broker.held():  # or it may be ready before there is a line
         cell = kernel.start("%rexec start")
         cell.wait_for_status("⟳ server default · starts")
-    finally:
-        broker.process.send_signal(signal.SIGCONT)
     cell.wait()
     assert "Server default is ready." in cell.text
     assert any(re.match(r"✓ server default · ", line) for line in cell.status)
@@ -146,14 +142,11 @@ def test_a_package_that_does_not_exist_is_told_with_what_to_do(kernel):
 
 
 def test_stop_ends_the_waiting_alone(kernel, broker):
-    broker.process.send_signal(signal.SIGSTOP)  # so it takes as long as the test likes
-    try:
+    with broker.held():  # so it takes as long as the test likes
         cell = kernel.start("%rexec start slow -p plain")
         cell.wait_for_status("server slow · starts")
         kernel.interrupt()
         cell.wait()
-    finally:
-        broker.process.send_signal(signal.SIGCONT)
     assert "KeyboardInterrupt" in cell.error
     assert "`%rexec start slow` waits for it again" in cell.error
     assert re.match(r"⇢ server slow · detached", cell.status[-1])
@@ -165,14 +158,11 @@ def test_the_first_cell_shows_what_its_server_does_and_can_be_stopped(kernel, br
     kernel.run("%rexec start", PATIENCE)
     kernel.run("%rexec stop -f")
     until(lambda: not servers(kernel), "its end")
-    broker.process.send_signal(signal.SIGSTOP)
-    try:
+    with broker.held():
         cell = kernel.start("%%rexec\n6 * 7")
         cell.wait_for_status("starting (your server starts)")
         kernel.interrupt()
         cell.wait()
-    finally:
-        broker.process.send_signal(signal.SIGCONT)
     assert "KeyboardInterrupt: Nobody waits for your server any more" in cell.error
     assert cell.stderr == ""
     assert kernel.run("%%rexec\n6 * 7", PATIENCE).text == "42"
