@@ -63,7 +63,11 @@ SHAPES: dict[str, Schema] = {
     "names": {"type": "array", "items": _NAME},
     "object": {"type": "object"},
     "objects": {"type": "array", "items": {"type": "object"}},
-    "pullSecrets": {"type": "array", "items": _closed(name=_NAME) | {"required": ["name"]}},
+    "pullSecrets": {
+        "type": "array",
+        "items": _closed(name=_NAME) | {"required": ["name"]},
+        "uniqueItems": True,
+    },
     "resources": _closed(requests=_QUANTITIES, limits=_QUANTITIES),
     "duration": _DURATION,
     "size": {"type": "string", "pattern": r"^[0-9]+([KMGT]i)?$"},
@@ -156,7 +160,7 @@ _OWN = {
         "EGRESS_ALLOWED": "deploy-api.servers.egress.allowed",
         "NAMESPACE_TTL": "deploy-api.servers.namespaceTtl",
         "PULL_POLICY": "global.image.pullPolicy",
-        "PULL_SECRETS": "global.imagePullSecrets",
+        "PULL_FILES": "global.imagePullSecrets",
         "BROKER_LABELS": "deploy-api.broker.labels",
         "DNS_NAMESPACE": "global.networkPolicy.dns.namespace",
         "DNS_NETWORKS": "global.networkPolicy.dns.cidrs",
@@ -225,13 +229,16 @@ MOVED = {
         "rexec-server-deployment-api": "deploy-api",
         "deploymentApi": "deploy-api",
         "ndp-ep-api": "ep-api",
+        "epApi": "ep-api",
     },
     "broker": {
         "authApiUrl": "global.authApiUrl",
+        "image.pullPolicy": "global.image.pullPolicy",
         "service": "global.broker, with nodePort for external.clientNodePort; "
         "there is no control port",
     },
     "deploy-api": {
+        "image.pullPolicy": "global.image.pullPolicy",
         "ingress": "global.ingress, global.host, global.deployApi.path and global.tls",
         "env.rexecServerNamespacePrefix": "no prefix: it is always rexec-u-",
         "env.enableGroupBasedAccess": "global.enableGroupBasedAccess",
@@ -239,6 +246,7 @@ MOVED = {
         "env.rootPath": "global.deployApi.path",
     },
     "ep-api": {
+        "image.pullPolicy": "global.image.pullPolicy",
         "ingress": "global.ingress, global.host, global.epApi.path and global.tls",
         "rootPath": "global.epApi.path",
     },

@@ -23,7 +23,9 @@ ACCESS = Path(__file__).parents[2] / "services/deploy_api/kubernetes"
 GiB, MiB = 1 << 30, 1 << 20
 
 IDENTITY = """
-import http.server, json
+import http.server, json, os, signal
+
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container has none
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
+
+import yaml
 
 from tests.cluster.broker import image
 
@@ -21,6 +24,12 @@ HARDENED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--tmpfs", "/tmp:mode=1777"),
 )
+
+
+LOADER = "REXEC_IMAGE_LOADER"
+"""Variable with a command that brings the images it is given into the cluster."""
+POSTGRESQL = "REXEC_TEST_POSTGRESQL_IMAGE"
+"""Variable with the name of an image of PostgreSQL for the chart."""
 
 
 class DockerError(RuntimeError):
@@ -68,6 +77,27 @@ def build(service, tag, *options):
         ROOT,
         timeout=400,
     )
+
+
+def postgresql():
+    """Return the name of an image of PostgreSQL that the cluster has, or can fetch.
+
+    The chart's own comes from a public registry. Where images are brought into the cluster
+    instead, one that stands in for it is made and brought there.
+    """
+    if given := os.environ.get(POSTGRESQL):
+        return given
+    if not (loader := os.environ.get(LOADER)):
+        values = yaml.safe_load((ROOT / "helm/rexec/charts/postgresql/values.yaml").read_text())
+        return "docker.io/library/{repository}:{tag}".format(**values["image"])
+    name = image("postgresql")
+    docker(
+        *("build", "--quiet", "--build-arg", f"BASE_IMAGE={BASE}", "--tag", name),
+        ROOT / "tests/cluster/postgresql",
+        timeout=400,
+    )
+    subprocess.run([*shlex.split(loader), name], check=True, timeout=200)
+    return name
 
 
 def pins(service):

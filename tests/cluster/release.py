@@ -16,6 +16,8 @@ NAME = "rexec"
 NODE_PORTS = {"broker": 30559, "deploy-api": 30801, "ep-api": 30800}
 PATIENCE = 240
 INSTALLER = "REXEC_KUBERNETES_INSTALLER"
+# With which nodes may fetch images from a registry that is not there.
+PULL = json.dumps({"auths": {"registry.example.org": {"auth": "bm9ib2R5Om5vdGhpbmc="}}})
 
 
 class HelmError(RuntimeError):
@@ -43,14 +45,18 @@ class Release(b.Backend):
     ----------
     namespace
         Where.
+    name, chart
+        What it is called, and which chart it is of.
     """
 
-    def __init__(self, namespace):
+    def __init__(self, namespace, name=NAME, chart=CHART):
         super().__init__()
         self.namespace = namespace
+        self.name = name
+        self.chart = chart
         self.ports = dict(NODE_PORTS)
         self.through()
-        self.instance = f"{namespace}-{NAME}"
+        self.instance = f"{namespace}-{name}"
 
     def prepare_namespace(self):
         """Have the namespace, and the identity service in it."""
@@ -73,6 +79,13 @@ class Release(b.Backend):
                 "metadata": self.meta("test-token"),
                 "stringData": {"token": content["token"]},
             },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": self.meta("pull"),
+                "type": "kubernetes.io/dockerconfigjson",
+                "stringData": {".dockerconfigjson": PULL},
+            },
             self.workload(
                 "identity",
                 image("deploy-api"),
@@ -92,13 +105,14 @@ class Release(b.Backend):
             "global": {
                 "authApiUrl": f"http://identity.{self.namespace}:8080/validate",
                 "image": {"registry": registry, "tag": TAG},
+                "imagePullSecrets": [{"name": "pull"}],
                 "broker": {
                     "type": "NodePort",
                     "host": self.node,
-                    "nodePort": NODE_PORTS["broker"],
+                    "nodePort": self.ports["broker"],
                 },
-                "deployApi": {"nodePort": NODE_PORTS["deploy-api"], "url": self.api},
-                "epApi": {"nodePort": NODE_PORTS["ep-api"], "url": self.endpoint},
+                "deployApi": {"nodePort": self.ports["deploy-api"], "url": self.api},
+                "epApi": {"nodePort": self.ports["ep-api"], "url": self.endpoint},
             },
             "deploy-api": {
                 "env": {"REXEC_KUBERNETES_LEASE_SECONDS": 5},
@@ -121,7 +135,7 @@ class Release(b.Backend):
             file = Path(directory) / "values.json"
             file.write_text(json.dumps(values or self.values()))
             return helm(
-                *("upgrade", "--install", NAME, str(CHART), "-n", self.namespace),
+                *("upgrade", "--install", self.name, str(self.chart), "-n", self.namespace),
                 *("--values", str(file), "--wait", "--timeout", "180s"),
                 *(part for each in changes for part in ("--set", each)),
                 kubeconfig=kubeconfig,
@@ -130,7 +144,8 @@ class Release(b.Backend):
     def test(self, kubeconfig=""):
         """Run `helm test`; return what it wrote."""
         return helm(
-            "test", NAME, "-n", self.namespace, "--logs", "--timeout", "200s", kubeconfig=kubeconfig
+            *("test", self.name, "-n", self.namespace, "--logs", "--timeout", "200s"),
+            kubeconfig=kubeconfig,
         )
 
     def timed(self):
@@ -151,13 +166,13 @@ class Release(b.Backend):
             "places = json.loads(sys.argv[1])\n"
             "print(json.dumps([place for place in places if reaches(place)]))\n"
         )
-        pod = f"deploy/{part if part == 'identity' else f'{NAME}-{part}'}"
+        pod = f"deploy/{part if part == 'identity' else f'{self.name}-{part}'}"
         where = ("exec", "-n", self.namespace, pod, "--", PYTHON, "-c", source)
         return [tuple(each) for each in json.loads(kubectl(*where, json.dumps(places)))]
 
     def pod(self, part):
         """Return the pod of a part that is ready."""
-        selector = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component={part}"
+        selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
 
         def ready():
             for each in get("pods", namespace=self.namespace, selector=selector):
@@ -184,7 +199,10 @@ class Release(b.Backend):
         ours = [
             f"{each['kind']} {each['metadata']['name']}"
             for found, prefixes in (
-                (here, (f"{NAME}-", "sh.helm.release")),
+                (
+                    here,
+                    (f"{self.name}-", f"data-{self.name}-", f"sh.helm.release.v1.{self.name}."),
+                ),
                 (cluster, (f"{self.instance}-",)),
             )
             for each in found
@@ -197,15 +215,10 @@ class Release(b.Backend):
     def remove(self):
         """Take away everything, whatever state it is in."""
         if not os.environ.get("REXEC_TEST_KEEP"):
-            helm_left = (
-                "uninstall",
-                NAME,
-                "-n",
-                self.namespace,
-                "--ignore-not-found",
-                "--no-hooks",
+            helm(
+                *("uninstall", self.name, "-n", self.namespace),
+                *("--ignore-not-found", "--no-hooks"),
             )
-            helm(*helm_left)
             roles = ("clusterroles,clusterrolebindings", f"{self.instance}-leaving")
             kubectl("delete", "--ignore-not-found", *roles)
             b.clear(self.namespace, f"rexec.dev/instance={self.instance}")

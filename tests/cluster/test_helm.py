@@ -1,5 +1,6 @@
 """The chart on the cluster: installed, used, upgraded, rolled back, and taken away."""
 
+import base64
 import contextlib
 import sys
 
@@ -7,12 +8,14 @@ import cloudpickle
 import nbclient
 import nbformat
 import pytest
+from click.testing import CliRunner
 
 import rexec_jupyter as rexec
+from rexec_deploy_api.installing import secret
 from rexec_jupyter.core.happenings import TextOutput
 from tests.cluster import backend as b
 from tests.cluster.kube import delete, get, kubectl, until
-from tests.cluster.release import NAME, Release, helm
+from tests.cluster.release import NAME, HelmError, Release, helm
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -118,6 +121,17 @@ def test_it_is_installed_and_tested_in_time(release):
         assert line in release.told
 
 
+def test_the_job_shows_none_of_the_keys_that_it_makes(release):
+    asked = ("shown", "--namespace", release.namespace, "--with", "development-token")
+    told = CliRunner().invoke(secret, asked, catch_exceptions=False).output
+    assert "wrote broker, " in told
+    for name, value in get("secret", "shown", release.namespace)["data"].items():
+        content = base64.b64decode(value)
+        shown = [value, content.hex(), *content.decode(errors="replace").splitlines()]
+        assert not any(each in told for each in shown if len(each) > 20), name
+    delete("secret", "shown", release.namespace)
+
+
 def test_a_notebook_outside_runs_cells_through_a_node_port(release, monkeypatch):
     monkeypatch.setenv("REXEC_URL", release.endpoint)
     monkeypatch.setenv("REXEC_TOKEN", b.token("outside"))
@@ -183,8 +197,21 @@ def test_the_broker_goes_five_times_and_no_job_is_lost(release):
 
 def test_wrong_values_leave_the_release_as_it_is(release):
     revision = helm("history", NAME, "-n", release.namespace, "--output", "json")
-    with pytest.raises(RuntimeError, match="replicaCount"):
-        release.put("broker.replicaCount=two")
+    where = ("-n", release.namespace)
+    kubectl("create", "secret", "generic", "hollow", "--from-literal=token=", *where)
+    for change, told in (
+        ("broker.replicaCount=two", "replicaCount"),
+        ("ep-api.persistance.size=1Gi", "persistance"),
+        ("test.tokenSecret=absent", "test.tokenSecret: there is no Secret"),
+        ("test.tokenSecret=hollow", 'test.tokenSecret: the Secret "hollow"'),
+        ("ep-api.secretEnv.S3_SECRET_KEY.name=hollow,ep-api.secretEnv.S3_SECRET_KEY.key=token",
+         "ep-api.secretEnv.S3_SECRET_KEY: the Secret"),
+        ("global.imagePullSecrets[0].name=hollow", "global.imagePullSecrets: the Secret"),
+        ("global.keys.create=false,global.keys.secret=hollow", "global.keys.secret: the Secret"),
+    ):  # fmt: skip
+        with pytest.raises(HelmError, match=told):
+            release.put(change)
+    kubectl("delete", "secret", "hollow", *where)
     assert helm("history", NAME, "-n", release.namespace, "--output", "json") == revision
 
 

@@ -1,8 +1,9 @@
 """What the chart's job makes: keys that fit each other, and their rotation."""
 
 import pytest
+from click.testing import CliRunner
 
-from rexec_deploy_api.installing import complete
+from rexec_deploy_api.installing import complete, leave_command
 from rexec_jupyter.core.credentials import SigningKey, Verifier
 from rexec_jupyter.core.trust import new_keypair, read_keypair
 
@@ -73,3 +74,10 @@ def test_keys_that_do_not_belong_together_are_told(tmp_path):
     (tmp_path / "verify-next.pem").write_bytes(SigningKey.generate().public_pem)
     with pytest.raises(ValueError, match=r"verify-next\.pem does not belong"):
         complete(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["nodes/node", "jobs", "jobs/"])
+def test_only_what_a_release_may_leave_can_be_named(left):
+    told = CliRunner().invoke(leave_command, ["--namespace", "rexec", "--left", left])
+    assert told.exit_code == 2
+    assert left in told.output

@@ -45,6 +45,7 @@ def test_every_user_id_becomes_names_that_kubernetes_takes(names, user):
         names.record(record.key),
         names.placed(record),
         names.home(record.key),
+        names.pull(record.key, b"login"),
         names.cache(user),
         *names.labels_of(record.key).values(),
     ]

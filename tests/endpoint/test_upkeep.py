@@ -1,7 +1,10 @@
 """The commands that look after a catalog: migrate, backup and restore."""
 
+import concurrent.futures
 import stat
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
 from tests.endpoint.canary import secret
@@ -87,7 +90,7 @@ def test_half_a_backup_is_refused_as_a_whole(catalog, new_url, tmp_path):
     told(endpoint.run("backup", file))
     file.write_bytes(file.read_bytes()[:-20])
     refused = endpoint.run("restore", file)
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "Traceback" not in refused.stderr
 
 
@@ -105,6 +108,35 @@ def test_migrating_twice_changes_nothing(catalog, new_url):
     assert told(endpoint.run("migrate")) == told(endpoint.run("migrate"))
 
 
+def test_only_what_another_attempt_cannot_mend_ends_in_a_code_of_its_own(catalog, new_url):
+    url = new_url["postgresql"]()
+    endpoint = catalog(url)
+    told(endpoint.run("migrate"))
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    refused = endpoint.run("migrate")
+    assert (refused.returncode, "newer version" in refused.stderr) == (3, True)
+    assert catalog("postgresql://somebody@127.0.0.1:1/x").run("migrate").returncode == 1
+
+
+def test_a_database_that_comes_late_is_waited_for(new_url, tmp_path):
+    url = new_url["postgresql"]()
+    name = urlsplit(url).path[1:]
+    postgres = urlunsplit(urlsplit(url)._replace(path="/postgres"))
+    endpoint = Endpoint(tmp_path, {"REXEC_EP_DATABASE_URL": url, "REXEC_EP_DATABASE_WAIT": "60"})
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as aside,
+        psycopg.connect(postgres, autocommit=True) as connection,
+    ):
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        waiting = aside.submit(endpoint.run, "migrate")
+        with pytest.raises(concurrent.futures.TimeoutError):
+            waiting.result(5)
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        done = waiting.result(60)
+    assert "present version" in told(done)
+
+
 def test_a_database_that_is_not_there_is_told_without_its_password(catalog):
     password = secret("password")
     refused = catalog(f"postgresql://somebody:{password}@127.0.0.1:1/x").run("migrate")
@@ -115,7 +147,7 @@ def test_a_database_that_is_not_there_is_told_without_its_password(catalog):
 
 def test_without_a_catalog_there_is_nothing_to_look_after(tmp_path):
     refused = Endpoint(tmp_path, {"CKAN_LOCAL_ENABLED": "false"}).run("backup", "x")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert "CKAN_LOCAL_ENABLED" in refused.stderr
 
 

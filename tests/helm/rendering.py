@@ -6,11 +6,12 @@ from pathlib import Path
 
 import yaml
 
+from tests.helm.schemas import VERSION
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/rexec"
 PARTS = ("broker", "deploy-api", "ep-api", "postgresql")
 EXAMPLES = sorted(path.stem for path in (CHART / "examples").glob("*.yaml"))
-VERSION = "1.34"
 MONITORS = "monitoring.coreos.com/v1/PodMonitor"
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "Pod", "CronJob")
 

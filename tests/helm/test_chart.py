@@ -3,7 +3,7 @@
 import json
 import re
 
-import kubernetes_validate
+import jsonschema
 import pytest
 import yaml
 
@@ -17,7 +17,6 @@ from tests.helm.rendering import (
     PARTS,
     ROOT,
     VARIANTS,
-    VERSION,
     containers,
     every,
     one,
@@ -26,12 +25,11 @@ from tests.helm.rendering import (
     run,
     variables,
 )
+from tests.helm.schemas import VERSION, foreign, validate
 
 pytestmark = pytest.mark.usefixtures("helm")
 
 MANIFESTS = ROOT / "services/deploy_api/kubernetes"
-# Of APIs that a cluster has only if somebody installed them.
-FOREIGN = {"HTTPRoute", "PodMonitor"}
 
 
 def manifests(*files):
@@ -58,11 +56,26 @@ def test_every_object_is_what_kubernetes_takes():
                 continue
             seen.add(text)
             try:
-                kubernetes_validate.validate(each, VERSION, strict=True)
-            except kubernetes_validate.SchemaNotFoundError:
-                assert each["kind"] in FOREIGN
-            except kubernetes_validate.ValidationError as error:
+                validate(each)
+            except jsonschema.ValidationError as error:
                 pytest.fail(f"{name}: {each['kind']} {each['metadata']['name']}: {error.message}")
+    kinds = {json.loads(text)["kind"] for text in seen}
+    assert {kind for _, kind in foreign()} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("HTTPRoute", {"hostname": ["a.org"]}),
+        ("HTTPRoute", {"hostnames": ["a.org:80"]}),
+        ("PodMonitor", {"podMetricsEndpoints": [{"interval": "soon"}]}),
+        ("Ingress", {"rules": [{"http": {"paths": [{"path": "/"}]}}]}),
+    ],
+)
+def test_what_kubernetes_would_not_take_is_noticed(kind, change):
+    found = next(each for each in rendered(*VARIANTS["exposed"]) if each["kind"] == kind)
+    with pytest.raises(jsonschema.ValidationError):
+        validate(found | {"spec": found["spec"] | change})
 
 
 def test_no_object_is_there_twice():
@@ -93,6 +106,67 @@ def test_every_container_is_hardened():
             image = container["image"]
             assert "@sha256:" in image or ":" in image.rpartition("/")[2], where
             assert not image.endswith(":latest"), where
+
+
+def test_every_part_is_spread_over_nodes_and_zones():
+    objects = rendered(*VARIANTS["database of its own"])
+    workloads = [each for each in objects if each["kind"] in ("Deployment", "StatefulSet")]
+    assert len(workloads) == 4
+    for each in workloads:
+        spread = pod_of(each)["topologySpreadConstraints"]
+        assert [constraint["topologyKey"] for constraint in spread] == [
+            "kubernetes.io/hostname",
+            "topology.kubernetes.io/zone",
+        ]
+        labels = each["spec"]["template"]["metadata"]["labels"]
+        for constraint in spread:
+            assert constraint["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_every_pod_has_the_priority_class_that_is_asked_for():
+    objects = rendered("global.priorityClassName=all", "broker.priorityClassName=own")
+    for workload, pod, _ in containers(objects):
+        own = "own" if workload == "Deployment rexec-broker" else "all"
+        assert pod["priorityClassName"] == own, workload
+    servers = rendered("deploy-api.servers.priorityClassName=users")
+    assert variables(servers, "rexec-deploy-api")["REXEC_KUBERNETES_PRIORITY_CLASS"] == "users"
+
+
+def test_every_image_can_be_named_by_its_digest():
+    digest = "sha256:" + "a" * 64
+    images = [f"{part}.image.digest={digest}" for part in (*PARTS, "deploy-api.servers")]
+    objects = rendered(
+        "global.image.registry=registry.example.org",
+        *(*VARIANTS["database of its own"], "ep-api.backup.enabled=true", *images),
+    )
+    for workload, _, container in containers(objects):
+        assert container["image"].startswith("registry.example.org/"), workload
+        assert container["image"].endswith(f"@{digest}"), workload
+    servers = variables(objects, "rexec-deploy-api")["REXEC_KUBERNETES_IMAGE"]
+    assert servers == f"registry.example.org/rexec-server@{digest}"
+
+
+def test_nodes_can_fetch_every_image_from_a_registry_that_wants_a_login():
+    objects = rendered(*VARIANTS["from a registry"])
+    for workload, pod, _ in containers(objects):
+        assert pod["imagePullSecrets"] == [{"name": "pull"}], workload
+    # Users' pods are in other namespaces: the deploy API copies the Secret there.
+    pod = pod_of(one(objects, "Deployment", "rexec-deploy-api"))
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "pull"]
+    (source,) = volume["projected"]["sources"]
+    assert source["secret"]["name"] == "pull"
+    mount = one_mount(pod, "pull")
+    file = f"{mount}/{source['secret']['items'][0]['path']}"
+    assert variables(objects, "rexec-deploy-api")["REXEC_KUBERNETES_PULL_FILES"] == file
+
+
+def one_mount(pod, name):
+    (path,) = [
+        mount["mountPath"]
+        for mount in pod["containers"][0]["volumeMounts"]
+        if mount["name"] == name
+    ]
+    return path
 
 
 def test_only_what_asks_kubernetes_has_a_token():
@@ -322,14 +396,24 @@ def test_what_is_to_be_kept_is_kept():
     default = hooks(rendered())
     assert default["Job", "rexec-leaving"] == "post-delete"
     kept = rendered(*VARIANTS["everything kept"])
-    assert rules(kept)["Role", "rexec", "rexec-leaving"] == [
-        {
-            "apiGroups": [""],
-            "resources": ["pods"],
-            "resourceNames": ["rexec-test"],
-            "verbs": ["delete"],
+
+    def goes(objects):
+        return {
+            (*rule["resources"], name)
+            for rule in rules(objects)["Role", "rexec", "rexec-leaving"]
+            for name in rule["resourceNames"]
+            if rule["verbs"] == ["delete"]
         }
-    ]
+
+    of_hooks = {
+        ("pods", "rexec-test"),
+        ("jobs", "rexec-migrate"),
+        ("secrets", "rexec-migrate"),
+        *((kind, "rexec-keys-job") for kind in ("jobs", "roles", "rolebindings")),
+        ("serviceaccounts", "rexec-keys-job"),
+    }
+    assert goes(kept) == of_hooks
+    assert goes(rendered()) == of_hooks | {("secrets", "rexec-keys")}
     assert not any(e["kind"] == "ClusterRole" and "leaving" in e["metadata"]["name"] for e in kept)
     claims = [each for each in kept if each["kind"] == "PersistentVolumeClaim"]
     assert len(claims) == 2
@@ -375,8 +459,7 @@ def test_each_part_can_be_installed_alone(part):
     objects = rendered(chart=CHART / "charts" / part)
     assert any(each["kind"] in ("Deployment", "StatefulSet") for each in objects)
     for each in objects:
-        if each["kind"] not in FOREIGN:
-            kubernetes_validate.validate(each, VERSION, strict=True)
+        validate(each)
 
 
 @pytest.mark.parametrize("part", ["broker", "deploy-api", "ep-api"])

@@ -29,5 +29,7 @@ def test_all_charts_have_the_version_of_the_wheel():
         if part != "postgresql":
             assert chart["appVersion"] == __version__
     assert {each["version"] for each in charts} == {__version__}
+    for told in (CHART / "examples/minikube.yaml", ROOT / "docs/administration.md"):
+        assert f"TAG={__version__}" in told.read_text()
     # Nothing is fetched: what it depends on lies beside it.
     assert not any("repository" in each for each in umbrella["dependencies"])

@@ -1,8 +1,10 @@
 """Wrong values are refused, with a message that names the value."""
 
+import json
+
 import pytest
 
-from tests.helm.rendering import CHART, HelmError, rendered, variables
+from tests.helm.rendering import CHART, PARTS, HelmError, rendered, variables
 
 pytestmark = pytest.mark.usefixtures("helm")
 
@@ -55,6 +57,8 @@ def test_a_wrong_value_is_named(value, told):
         (["deploy-api.servers.image.tag=latest"], "deploy-api.servers.image"),
         (["global.broker.type=NodePort"], "global.host"),
         (["global.ingress.enabled=true"], "global.host"),
+        (["global.ingress.enabled=true", "global.host=10.0.0.1"], "global.host"),
+        (["global.ingress.enabled=true", "global.host=a.org:8443"], "global.host"),
         (["global.gateway.enabled=true", "global.host=a.org"], "global.gateway.parentRefs"),
         (["global.jwt.jwksUrl=https://idp/keys"], "global.jwt.issuer"),
         (["deploy-api.sharedNamespace=rexec"], "deploy-api.sharedNamespace"),
@@ -78,6 +82,9 @@ def test_what_does_not_fit_together_is_told(values, told):
         ("rexec-server-deployment-api.enabled=true", "use deploy-api"),
         ("deploymentApi.enabled=true", "use deploy-api"),
         ("ndp-ep-api.enabled=true", "use ep-api"),
+        ("epApi.enabled=true", "use ep-api"),
+        ("broker.image.pullPolicy=Always", "use global.image.pullPolicy"),
+        ("deploy-api.image.pullPolicy=Always", "use global.image.pullPolicy"),
         ("broker.service.external.clientNodePort=30001", "global.broker"),
         ("broker.authApiUrl=https://idp", "global.authApiUrl"),
         ("deploy-api.env.rexecServerNamespacePrefix=x", "rexec-u-"),
@@ -113,6 +120,57 @@ def test_names_of_earlier_charts_that_still_mean_the_same_count():
     assert told["CKAN_LOCAL_ENABLED"] == "false"
 
 
-@pytest.mark.parametrize("part", ["broker", "deploy-api", "ep-api", "postgresql"])
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_alone_refuses_as_well(part):
     assert "nothing" in refusal("nothing=1", chart=CHART / "charts" / part)
+
+
+# What Kubernetes defines, or what has names that nobody can foresee.
+OPEN = {
+    *("affinity", "annotations", "labels", "podAnnotations", "nodeSelector", "node_selector"),
+    *("tolerations", "egress", "extraEgress", "httpFrom", "brokerFrom", "metricsFrom"),
+    *("parentRefs", "installer", "environment", "requests", "limits"),
+}
+
+
+@pytest.mark.parametrize("part", ["", *PARTS])
+def test_nothing_unknown_is_taken_anywhere(part):
+    folder = CHART / "charts" / part if part else CHART
+    schema = json.loads((folder / "values.schema.json").read_text())
+    found = set(open_objects(schema, "values"))
+    # The umbrella leaves them to their own schemas.
+    assert found <= OPEN | (set() if part else set(PARTS)), found - OPEN
+
+
+def open_objects(schema, name):
+    """Yield the names of objects that take what their schema does not name."""
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        yield name
+    for each, inner in schema.get("properties", {}).items():
+        yield from open_objects(inner, each)
+    if isinstance(schema.get("items"), dict):
+        yield from open_objects(schema["items"], name)
+
+
+@pytest.mark.parametrize("part", ["", *PARTS])
+def test_every_value_is_explained(part):
+    folder = CHART / "charts" / part if part else CHART
+    schema = json.loads((folder / "values.schema.json").read_text())
+    page = (CHART.parents[1] / "docs/chart-values.md").read_text()
+    for path in explained(schema, ""):
+        if not (part and path.startswith("global.")):
+            assert f"`{path}`" in page, path
+
+
+def explained(schema, within):
+    """Yield the paths of all values; each must have a description."""
+    for name, inner in schema["properties"].items():
+        path = f"{within}{name}"
+        if "const" in inner or inner == {"type": "object"} or path == "global":
+            yield from explained(inner, f"{path}.") if "properties" in inner else ()
+            continue
+        assert len(inner["description"]) > 3, path
+        if inner.get("properties") and "env" not in name.lower() and name != "resources":
+            yield from explained(inner, f"{path}.")
+        else:
+            yield path

@@ -15,6 +15,23 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Refuses a Secret that is not there, or that is empty; where no cluster can be asked it says
+nothing: list $ "test.tokenSecret" "its-name" (list "key") */ -}}
+{{- define "rexec.holds" -}}
+{{- $value := index . 1 }}{{ $name := index . 2 }}{{ $namespace := (index . 0).Release.Namespace -}}
+{{- if lookup "v1" "ServiceAccount" $namespace "default" -}}
+{{- $there := lookup "v1" "Secret" $namespace $name -}}
+{{- if not $there -}}
+{{- fail (printf "%s: there is no Secret %q in the namespace %q: make it first" $value $name $namespace) -}}
+{{- end -}}
+{{- range index . 3 -}}
+{{- if not (get ($there.data | default dict) .) -}}
+{{- fail (printf "%s: the Secret %q in the namespace %q has nothing at the key %q" $value $name $namespace .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Labels by which pods of a part are selected: list $ "broker" */ -}}
 {{- define "rexec.selector" -}}
 app.kubernetes.io/name: rexec
@@ -160,6 +177,15 @@ AFFINITIES_EP_UUID: {{ $global.affinitiesEpUuid | quote }}
 {{- required "global.host is empty: name the host under which users reach the installation" .Values.global.host -}}
 {{- end -}}
 
+{{- /* The same, for what takes names alone. */ -}}
+{{- define "rexec.hostname" -}}
+{{- $host := include "rexec.host" . -}}
+{{- if or (regexMatch "^[0-9.]+$" $host) (not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$" $host)) -}}
+{{- fail (printf "global.host is %q: with global.ingress and global.gateway it must be a name in small letters, without a port" $host) -}}
+{{- end -}}
+{{- $host -}}
+{{- end -}}
+
 {{- define "rexec.web" -}}
 {{- ternary "https" "http" .Values.global.tls.enabled }}://{{ include "rexec.host" . -}}
 {{- end -}}
@@ -236,13 +262,13 @@ spec:
   {{- end }}
   {{- if $global.tls.enabled }}
   tls:
-    - hosts: [{{ include "rexec.host" $root | quote }}]
+    - hosts: [{{ include "rexec.hostname" $root | quote }}]
       {{- if or $global.tls.secretName $global.tls.certManager.issuer }}
       secretName: {{ $global.tls.secretName | default (printf "%s-tls" $name) }}
       {{- end }}
   {{- end }}
   rules:
-    - host: {{ include "rexec.host" $root | quote }}
+    - host: {{ include "rexec.hostname" $root | quote }}
       http:
         paths:
           - path: {{ .at.path }}
@@ -261,7 +287,7 @@ metadata:
   {{- end }}
 spec:
   parentRefs: {{- toYaml $global.gateway.parentRefs | nindent 4 }}
-  hostnames: [{{ include "rexec.host" $root | quote }}]
+  hostnames: [{{ include "rexec.hostname" $root | quote }}]
   rules:
     - matches:
         - path: {type: PathPrefix, value: {{ .at.path }}}

@@ -15,11 +15,15 @@ import click
 
 from rexec_deploy_api.keys import SIGNING, VERIFY, ensure, follow, make_keys
 from rexec_deploy_api.spawner.kubernetes.api import (
+    ACCOUNTS,
+    BINDINGS,
     CLAIMS,
     CONFIG_MAPS,
+    JOBS,
     NAMESPACES,
     PODS,
     POLICIES,
+    ROLES,
     SECRETS,
     ApiError,
     Cluster,
@@ -38,6 +42,7 @@ ROTATION = f"{DOMAIN}/rotation"
 """Annotation with the word of the last rotation."""
 
 _SHARED = (CONFIG_MAPS, PODS, CLAIMS, POLICIES)
+_LEFT = {kind.plural: kind for kind in (ACCOUNTS, BINDINGS, JOBS, PODS, ROLES, SECRETS)}
 _EXTRAS: dict[str, Callable[[], str]] = {
     "development-token": lambda: secrets.token_urlsafe(32),
     # Goes into an address, so it has no character that means something there.
@@ -209,27 +214,40 @@ def secret(*, name: str, namespace: str, rotation: str, extras: tuple[str, ...])
     _done(work)
 
 
+def _left(value: str) -> tuple[Kind, str]:
+    """Read a kind and a name, such as ``jobs/rexec-migrate``."""
+    plural, _, name = value.partition("/")
+    if plural not in _LEFT or not name:
+        raise click.BadParameter(
+            f"{value!r} is not a kind ({', '.join(sorted(_LEFT))}), a slash and a name."
+        )
+    return _LEFT[plural], name
+
+
 @click.command("leave")
 @click.option("--namespace", required=True, help="Where it was.")
-@click.option("--test-pod", default="", help="The pod of its last test.")
-@click.option("--secret", default="", help="The Secret with the keys, if it is to go.")
+@click.option(
+    "--left",
+    type=_left,
+    metavar="KIND/NAME",
+    multiple=True,
+    help="What goes there, if there is such, as jobs/rexec-migrate.",
+)
 @click.option("--users-of", default="", help="The instance whose users' servers and data go.")
 @click.option("--shared-namespace", default="", help="Where all of these are, if in one namespace.")
 def leave_command(
-    *, namespace: str, test_pod: str, secret: str, users_of: str, shared_namespace: str
+    *, namespace: str, left: tuple[tuple[Kind, str], ...], users_of: str, shared_namespace: str
 ) -> None:
     """Take away what a deployment made, after it was uninstalled."""
 
     async def work(cluster: Cluster) -> None:
-        if test_pod:
-            await cluster.delete(PODS, namespace, test_pod)
         if users_of:
             count = await leave(cluster, users_of, shared_namespace)
             what = "objects of users" if shared_namespace else "namespaces of users"
             click.echo(f"removed {count} {what}")
-        if secret:
-            await cluster.delete(SECRETS, namespace, secret)
-            click.echo(f"removed the Secret {secret}")
+        for kind, name in left:
+            await cluster.delete(kind, namespace, name)
+            click.echo(f"there is no {kind.name} {name} any more")
 
     _done(work)
 

@@ -105,7 +105,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.logins = LoginThrottle(settings.login_failures)
         state.catalog = None
         if settings.catalog_enabled:
-            state.catalog = await Catalog.open(settings.database_url.get_secret_value())
+            state.catalog = await Catalog.open(
+                settings.database_url.get_secret_value(), patience=settings.database_wait
+            )
             stack.push_async_callback(state.catalog.close)
         await open_parts(state, settings, stack)
         psutil.cpu_percent()  # what comes later is measured from here

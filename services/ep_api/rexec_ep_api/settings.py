@@ -53,6 +53,7 @@ class EndpointSettings(AuthSettings):
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///data/catalog.sqlite3"), validation_alias=_named("DATABASE_URL")
     )
+    database_wait: float = Field(default=0, ge=0, validation_alias=_named("DATABASE_WAIT"))
     ckan_local_enabled: bool = True
     local_catalog_backend: str = "sql"
 

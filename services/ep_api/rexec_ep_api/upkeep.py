@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from rexec_ep_api.app import create_app
-from rexec_ep_api.catalog.errors import CatalogError
+from rexec_ep_api.catalog.errors import CatalogError, InvalidError
 from rexec_ep_api.catalog.store import Catalog
 from rexec_ep_api.settings import EndpointSettings, read_settings
 from rexec_jupyter.auth.redaction import redacted
@@ -19,6 +19,12 @@ _T = TypeVar("_T")
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _RefusedError(click.ClickException):
+    """The same command would end in the same way again; the chart's job then tries no more."""
+
+    exit_code = 3
 
 
 @click.command()
@@ -64,24 +70,25 @@ def _settings() -> EndpointSettings:
     try:
         return read_settings()
     except SettingsError as error:
-        raise click.ClickException(f"the settings cannot be used: {error}") from None
+        raise _RefusedError(f"the settings cannot be used: {error}") from None
 
 
-def _database() -> str:
+def _database() -> tuple[str, float]:
     settings = _settings()
     if not settings.catalog_enabled:
-        raise click.ClickException(
+        raise _RefusedError(
             "this endpoint has no catalog of its own: CKAN_LOCAL_ENABLED or "
             "LOCAL_CATALOG_BACKEND says so."
         )
-    return settings.database_url.get_secret_value()
+    return settings.database_url.get_secret_value(), settings.database_wait
 
 
 def _done(work: Callable[[Catalog], Awaitable[_T]]) -> _T:
     """Do something with the catalog that the settings name."""
 
     async def opened() -> _T:
-        catalog = await Catalog.open(_database())
+        url, patience = _database()
+        catalog = await Catalog.open(url, patience=patience)
         try:
             return await work(catalog)
         finally:
@@ -91,7 +98,8 @@ def _done(work: Callable[[Catalog], Awaitable[_T]]) -> _T:
         return asyncio.run(opened())
     except CatalogError as error:
         cause = f" The cause: {error.__cause__}" if error.__cause__ else ""
-        raise click.ClickException(redacted(f"{error}{cause}")) from None
+        failure = _RefusedError if isinstance(error, InvalidError) else click.ClickException
+        raise failure(redacted(f"{error}{cause}")) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 

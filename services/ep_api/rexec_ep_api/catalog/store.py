@@ -1,6 +1,8 @@
 """`Catalog`: the catalog as the endpoint uses it."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,6 +13,7 @@ from sqlalchemy import Connection
 
 from rexec_ep_api.catalog import backup, datasets, organizations, resources, search
 from rexec_ep_api.catalog.engine import Database
+from rexec_ep_api.catalog.errors import UnavailableError
 from rexec_ep_api.catalog.records import (
     Count,
     Dataset,
@@ -27,6 +30,9 @@ from rexec_ep_api.catalog.records import (
 from rexec_ep_api.catalog.sample import Sample, Sampling
 
 _T = TypeVar("_T")
+
+_AGAIN_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -50,13 +56,15 @@ class Catalog:
         self._writers = ThreadPoolExecutor(database.writers, "catalog-write")
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, *, patience: float = 0.0) -> Self:
         """Return the catalog at a database, which gets the tables it lacks.
 
         Parameters
         ----------
         url
             ``sqlite:///data/catalog.sqlite3`` or ``postgresql://user:password@host/name``.
+        patience
+            Seconds in which a database may become one that can be opened.
 
         Raises
         ------
@@ -65,7 +73,18 @@ class Catalog:
         UnavailableError
             If the database cannot be opened.
         """
-        return cls(await asyncio.to_thread(Database.open, url))
+        deadline = time.monotonic() + patience
+        told = False
+        while True:
+            try:
+                return cls(await asyncio.to_thread(Database.open, url))
+            except UnavailableError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    _log.warning("%s It is tried for %g seconds.", error, patience)
+                    told = True
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def close(self) -> None:
         """Let what was begun finish, and give the database up."""

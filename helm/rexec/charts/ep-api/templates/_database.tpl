@@ -15,12 +15,36 @@
 {{- else if .Values.global.postgresql.enabled }}bundled{{ else if $external }}external{{ else }}sqlite{{ end -}}
 {{- end -}}
 
+{{- /* Where the catalog is, of which an upgrade must not lose sight; empty if it ends with its pod. */ -}}
+{{- define "ep.place" -}}
+{{- $database := include "ep.database" . -}}
+{{- if not (include "ep.catalog" .) -}}
+{{- else if ne $database "sqlite" }}{{ $database -}}
+{{- else if .Values.persistence.enabled }}sqlite/{{ .Values.persistence.existingClaim | default (include "rexec.part" (list . "ep-api")) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Refuses an upgrade after which the catalog would be another one, and empty. */ -}}
+{{- define "ep.settled" -}}
+{{- $there := lookup "apps/v1" "Deployment" .Release.Namespace (include "rexec.part" (list . "ep-api")) -}}
+{{- $was := dig "metadata" "annotations" "rexec.dev/catalog" "" $there -}}
+{{- $kind := regexFind "^[a-z]+" $was -}}
+{{- if and $was (ne $was (include "ep.place" .)) (ne $kind .Values.database.leave) -}}
+{{- $places := dict
+  "sqlite" (printf "a file of SQLite on the claim %s" (trimPrefix "sqlite/" $was))
+  "bundled" "the PostgreSQL that global.postgresql.enabled installed"
+  "external" "the PostgreSQL that ep-api.database named"
+-}}
+{{- fail (printf "ep-api.database.leave: the catalog of this release is in %s, and with these values it would be another one, which is empty. Either give the values of the last upgrade again (helm get values %s -n %s), or copy the catalog as docs/administration.md tells under \"Move the catalog\", and set ep-api.database.leave=%s" (get $places $kind) .Release.Name .Release.Namespace $kind) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "ep.env" -}}
 {{- $root := .root }}{{ $global := .root.Values.global -}}
 {{- $database := include "ep.database" $root -}}
 {{- if eq $database "bundled" }}
 - name: POSTGRESQL_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "rexec.keys" $root }}, key: postgresql-password}}
+  valueFrom: {secretKeyRef: {name: {{ $global.postgresql.passwordSecret | default (include "rexec.keys" $root) }}, key: postgresql-password}}
 - name: REXEC_EP_DATABASE_URL
   value: postgresql://rexec:$(POSTGRESQL_PASSWORD)@{{ include "rexec.part" (list $root "postgresql") }}.{{ $root.Release.Namespace }}:5432/rexec
 {{- else if eq $database "external" }}
@@ -35,6 +59,7 @@
   "REXEC_EP_PORT" "8000"
   "REXEC_EP_WORKERS" (int $root.Values.workers)
   "REXEC_EP_LOG_LEVEL" $root.Values.logLevel
+  "REXEC_EP_DATABASE_WAIT" 60
   "ROOT_PATH" (trimSuffix "/" $global.epApi.path)
   "REXEC_CONNECTION" $root.Values.rexec.enabled
 }}

@@ -64,6 +64,14 @@ class Names:
         """Return the name of the pod of a generation, and of its Secret."""
         return f"rexec-{self._within(record.user)}{record.name}-{record.generation}"
 
+    def pull(self, key: Key, content: bytes) -> str:
+        """Return the name of the Secret with which a server's images are fetched.
+
+        Another content has another name, so nobody has to read the Secret to know what is in it.
+        """
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        return f"rexec-pull-{self._within(key.user)}{key.name}-{digest}"
+
     def home(self, key: Key) -> str:
         """Return the name of the claim of a server's home."""
         return f"rexec-home-{self._within(key.user)}{key.name}"

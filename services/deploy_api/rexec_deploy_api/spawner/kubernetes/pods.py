@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
-from rexec_deploy_api.records import Record, Spec, encoded
-from rexec_deploy_api.spawner.base import Credential
+from rexec_deploy_api.records import Cause, Record, Spec, encoded
+from rexec_deploy_api.spawner.base import Credential, SpawnerError
 from rexec_deploy_api.spawner.kubernetes.api import Object
 from rexec_deploy_api.spawner.kubernetes.names import GENERATION, SPEC, SUBJECT, USERNAME, Names
 from rexec_deploy_api.spawner.kubernetes.settings import KubernetesSettings, MiB
@@ -18,6 +20,7 @@ USER_ID = 10001
 _HANDOFF, _HOME, _CACHE = "/handoff", "/home/rexec", "/cache"
 _REQUIREMENTS = "requirements.txt"
 _PYTHON = "/opt/rexec/bin/python"
+_HELP = "Ask whoever runs the cluster."
 _ALIVE = "/run/rexec/alive"
 _ALIVE_CHECK = f"test $(($(date +%s) - $(stat -c %Y {_ALIVE}))) -lt 60"
 
@@ -52,8 +55,34 @@ class Pods:
             "data": {name: base64.b64encode(each).decode() for name, each in content.items()},
         }
 
-    def pod(self, record: Record, owner: Object, credential: Credential) -> Object:
-        """Return the pod of a generation."""
+    def pulls(self, record: Record, owner: Object) -> list[Object]:
+        """Return the Secrets with which nodes fetch a server's images; they go with its record.
+
+        Raises
+        ------
+        SpawnerError
+            If a file of them cannot be read.
+        """
+        try:
+            contents = [Path(each).read_bytes() for each in self._settings.pull_files]
+        except OSError as error:
+            text = f"What images are fetched with cannot be read: {error}."
+            raise SpawnerError(Cause("configuration", text, _HELP)) from None
+        return [
+            {
+                "metadata": self._metadata(record, owner)
+                | {"name": self._names.pull(record.key, each)},
+                "type": "kubernetes.io/dockerconfigjson",
+                "immutable": True,
+                "data": {".dockerconfigjson": base64.b64encode(each).decode()},
+            }
+            for each in contents
+        ]
+
+    def pod(
+        self, record: Record, owner: Object, credential: Credential, pulls: Sequence[Object] = ()
+    ) -> Object:
+        """Return the pod of a generation, whose images are fetched with these Secrets."""
         settings, spec = self._settings, record.spec
         metadata = self._metadata(record, owner)
         metadata["annotations"] = {
@@ -86,8 +115,8 @@ class Pods:
             body["runtimeClassName"] = settings.runtime_class
         if settings.priority_class:
             body["priorityClassName"] = settings.priority_class
-        if settings.pull_secrets:
-            body["imagePullSecrets"] = [{"name": each} for each in settings.pull_secrets]
+        if pulls:
+            body["imagePullSecrets"] = [{"name": each["metadata"]["name"]} for each in pulls]
         return {"metadata": metadata, "spec": body}
 
     def _metadata(self, record: Record, owner: Object) -> Object:

@@ -50,7 +50,9 @@ class KubernetesSettings(BaseSettings):
     # The image of the agent, and of code whose profile names none.
     image: str = "rexec-server:latest"
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    pull_secrets: Names = ()
+    # Files like Docker's config.json, with which nodes may fetch images: each user's namespace gets
+    # them as Secrets.
+    pull_files: Names = ()
     runtime_class: str = ""
     priority_class: str = ""
     gpu_resource: str = "nvidia.com/gpu"
@@ -104,9 +106,7 @@ class KubernetesSettings(BaseSettings):
     lease: str = "rexec-deploy-api"
     lease_seconds: float = Field(default=15.0, ge=2)
 
-    @field_validator(
-        "pull_secrets", "egress_allowed", "egress_denied", "dns_networks", mode="before"
-    )
+    @field_validator("pull_files", "egress_allowed", "egress_denied", "dns_networks", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -309,10 +309,10 @@ class KubernetesSpawner:
                 claim, labels = self._names.home(record.key), self._names.labels_of(record.key)
                 await self._tenancy.home(namespace, claim, labels, record.spec.home)
             # One that is there is from an attempt that was cut off: its pod will show it.
-            await self._unless_there(
-                SECRETS, namespace, self._pods_of.secret(record, there.owner, shown)
-            )
-            pod = self._pods_of.pod(record, there.owner, shown)
+            pulls = self._pods_of.pulls(record, there.owner)
+            for each in (self._pods_of.secret(record, there.owner, shown), *pulls):
+                await self._unless_there(SECRETS, namespace, each)
+            pod = self._pods_of.pod(record, there.owner, shown, pulls)
             if (made := await self._unless_there(PODS, namespace, pod)) is not None:
                 self._pods.learn(made)
         except ApiError as error:
