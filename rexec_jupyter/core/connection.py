@@ -131,12 +131,15 @@ class Connection:
 
     def _open(self, address: Address) -> None:
         if self._wire is not None:
-            if self._wire.address == address and not self._wire.stuck:
+            if self._wire.address == address:
                 if self._ungreeted:
                     self._start(self._greet())
                 return
             self._wire.close()
             self._on_disconnected()
+        self._connect(address)
+
+    def _connect(self, address: Address) -> None:
         self.endpoint = address.endpoint
         self._wire = Wire(
             address,
@@ -146,7 +149,13 @@ class Connection:
             on_connected=lambda: self._start(self._greet()),
             on_disconnected=self._on_disconnected,
             on_refused=self._on_refused,
+            on_forsaken=lambda: self._connect_anew(address),
         )
+
+    def _connect_anew(self, address: Address) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._connect(address)
 
     def close(self, linger: float) -> None:
         """Give the connection up; what was sent may take `linger` seconds to leave."""

@@ -17,8 +17,16 @@ WATCHED = int(
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
     | zmq.Event.DISCONNECTED
+    | zmq.Event.CONNECT_RETRIED
 )
 """What a peer of the broker has to know of its connection."""
+
+FORSAKEN = 0.5
+"""Seconds after which an attempt that was broken off was the last one.
+
+ZeroMQ tells in the same moment that it tries again. It does not if what answered is no broker, as
+it can be while the pod of one is just being replaced: then the socket is of no use any more.
+"""
 
 _HAPPENED = struct.Struct("=Hi")
 _RECONNECT = 250  # milliseconds

@@ -11,7 +11,7 @@ import zmq
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.mailbox import Mailbox
-from rexec_jupyter.core.sockets import WATCHED, dealer, happened
+from rexec_jupyter.core.sockets import FORSAKEN, WATCHED, dealer, happened
 from rexec_jupyter.core.trust import KeyPair
 
 _BATCH = 64
@@ -19,7 +19,6 @@ _BATCH = 64
 _REFUSALS = 3
 """Handshakes in a row that the other side broke off before it is taken for unwilling."""
 _RECONNECT_MOST_MS = 10_000
-_STUCK = 8.0
 
 
 class Wire:
@@ -35,6 +34,8 @@ class Wire:
         Called after each handshake, and when the connection it made is gone.
     on_refused
         Takes the reason why the other side does not complete the handshake.
+    on_forsaken
+        Called if ZeroMQ does not try again: another one is needed.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Wire:
         on_connected: Callable[[], None],
         on_disconnected: Callable[[], None],
         on_refused: Callable[[str], None],
+        on_forsaken: Callable[[], None],
     ) -> None:
         self.address = address
         self._on_message = on_message
@@ -54,12 +56,13 @@ class Wire:
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_refused = on_refused
+        self._on_forsaken = on_forsaken
+        self._forsaken: asyncio.TimerHandle | None = None
         self._refusals = 0
         self._established = False
         self._again = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._down = self._loop.time()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         broker_key = address.broker_key.encode()
         self._socket = dealer(self._context, broker_key, keys, _RECONNECT_MOST_MS)
@@ -76,21 +79,13 @@ class Wire:
         if self._closed:
             return
         self._closed = True
+        self._try_on()
         self._loop.remove_reader(self._monitor.fileno())
         self._loop.remove_reader(self._socket.fileno())
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=int(linger * 1000))
         self._context.term()
-
-    @property
-    def stuck(self) -> bool:
-        """Whether it has been without a connection for longer than an attempt takes.
-
-        ZeroMQ makes no other attempt if one is broken off in the first bytes of the handshake,
-        as by a broker that is just ending.
-        """
-        return not self._established and self._loop.time() - self._down > _STUCK
 
     def send(self, envelopes: deque[list[p.Buffer]]) -> None:
         """Send from the front of a queue what can be sent now."""
@@ -132,8 +127,18 @@ class Wire:
             event, _ = happened(message)
             self._on_event(event)
 
+    def _try_on(self) -> None:
+        if self._forsaken is not None:
+            self._forsaken.cancel()
+            self._forsaken = None
+
     def _on_event(self, event: int) -> None:
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        if event == zmq.EVENT_DISCONNECTED:
+            self._try_on()
+            self._forsaken = self._loop.call_later(FORSAKEN, self._on_forsaken)
+        if event == zmq.EVENT_CONNECT_RETRIED:
+            self._try_on()
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._established = True
             self._refusals = 0
             self._on_connected()
@@ -144,7 +149,6 @@ class Wire:
         elif self._established:
             if event == zmq.EVENT_DISCONNECTED:
                 self._established = False
-                self._down = self._loop.time()
                 self._on_disconnected()
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
             self._refusals += 1

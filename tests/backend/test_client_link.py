@@ -172,6 +172,31 @@ def test_a_silent_server_does_not_make_listing_wait_forever(client):
         client.jobs(timeout=0.2)
 
 
+def test_servers_that_do_not_tell_what_they_take_are_left_out(broker, client, server):
+    with Server(broker, session="big") as other:
+        other.join()
+        until(lambda: len(client.status().servers) == 2, "both")
+        with concurrent.futures.ThreadPoolExecutor(1) as aside:
+            asked = aside.submit(client.usage, timeout=1.0)
+            question, _ = other.expect(p.ReadUsage)
+            told = p.Usage(request=question.request, known=True, cpu=1.5, memory=7)
+            other.send(told)
+            ((state, usage),) = asked.result(PATIENCE)
+    assert (state.session, usage) == ("big", told)
+    server.expect(p.ReadUsage)
+
+
+def test_a_broker_that_is_too_old_is_not_asked_what_servers_take(broker, server, monkeypatch):
+    monkeypatch.setattr(p, "VERSIONS", (1, 1))
+    with connect_to(Backend(broker), timeout=PATIENCE) as client:
+        assert client.usage() == []
+        client._link.call(lambda exchange, now: exchange.ask(now, QUESTION))
+        assert server.expect(p.Request)[0] == QUESTION
+
+
+QUESTION = p.ListJobs(request=trust.new_id(), session="default")
+
+
 # ---------------------------------------------------------------------------- not today
 
 

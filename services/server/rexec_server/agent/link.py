@@ -25,6 +25,7 @@ class Change(Enum):
 
     MADE = "made"
     LOST = "lost"
+    RETRIED = "retried"
 
 
 class BrokerLink:
@@ -90,6 +91,8 @@ class BrokerLink:
             elif event == zmq.Event.DISCONNECTED:
                 self._forget()
                 yield Change.LOST
+            elif event == zmq.Event.CONNECT_RETRIED:
+                yield Change.RETRIED
             elif not self._complained:
                 self._complained = True
                 _log.warning("%s does not answer as a broker with that key", self._endpoint)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.sockets import FORSAKEN
 from rexec_jupyter.core.startup import report_ready
 from rexec_jupyter.core.trust import KeyPair
 from rexec_server.agent.certificates import Certificates
@@ -91,6 +92,7 @@ class AgentLoop:
         self._handlers[self._wake] = lambda _: self._hear_wake()
         self._port = ExecPort(places.handoff, machine, self._poll, self._handlers, clock)
         self._link = BrokerLink(places.endpoint, places.broker_key, places.keys)
+        self._forsaken_at = float("inf")  # when the connection will not come back by itself
         self._watch_link()
         self._hold_until = 0.0
         self._stopping = 0
@@ -150,7 +152,9 @@ class AgentLoop:
         if self._machine.silent(now):
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
-        deadline = min(deadline, self._send(now), self._tell_status(now))
+        elif now >= self._forsaken_at:
+            self._reconnect(now)
+        deadline = min(deadline, self._send(now), self._tell_status(now), self._forsaken_at)
         welcomed = self._machine.welcomed
         if welcomed != self._known:
             self._known = welcomed
@@ -217,14 +221,17 @@ class AgentLoop:
         del events
         for change in self._link.changes():
             now = self._clock()
+            self._forsaken_at = float("inf")
             if change is Change.MADE:
                 self._machine.certificate = self._places.certificates.read()
                 self._machine.connected(now)
-            else:
+            elif change is Change.LOST:
+                self._forsaken_at = now + FORSAKEN
                 self._machine.disconnected(now)
 
     def _reconnect(self, now: float) -> None:
         self._machine.disconnected(now)
+        self._forsaken_at = float("inf")
         for descriptor in self._link.descriptors:
             del self._handlers[descriptor]
             self._poll.unregister(descriptor)
