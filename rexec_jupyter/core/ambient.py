@@ -29,26 +29,34 @@ class Ambient:
     ----------
     connect
         Makes one.
+    named
+        Returns which backend it is made of, by name. Once that is another one, so is the client.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, named: Callable[[], str] = str) -> None:
         self._connect = connect
+        self._named = named
+        self._name = ""
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._pid = 0
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def get(self, timeout: float | None = None) -> Client:
-        """Return the client; connect if there is none, or if it failed or was closed."""
+        """Return the client; connect if there is none, it ended, or is of another backend."""
         with self._lock:
+            name = self._named()
             if self._client is not None and self._pid == os.getpid():
-                if self._client.status().state not in ("failed", "closed"):
+                status = self._client.status()
+                ended = status.state in ("failed", "closed")
+                if not ended and name == self._name:
                     return self._client
-                self._client.close()
+                if ended or not status.jobs:  # who waits for a job of it goes on waiting
+                    self._client.close()
             # That of the process which this one was forked from is left alone.
             self._client = None
             client = self._connect(START if timeout is None else timeout)
-            self._client, self._pid = client, os.getpid()
+            self._client, self._name, self._pid = client, name, os.getpid()
             return client
 
     def peek(self) -> Client | None:

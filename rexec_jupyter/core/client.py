@@ -27,6 +27,8 @@ T = TypeVar("T")
 _TINY = p.INLINE
 _MANY = 1024
 """Most calls of one `Client.map` under way."""
+_TELLS_USAGE = 2
+"""Protocol number from which on servers can be asked what they take."""
 
 
 class Client:
@@ -308,7 +310,9 @@ class Client:
             hint="Tell more of the id; the newest is first.",
         )
 
-    def log(self, job_id: str, session: str = "default", *, tail: int = 0) -> LogReader:
+    def log(
+        self, job_id: str, session: str = "default", *, tail: int = 0, offset: int = 0
+    ) -> LogReader:
         """Read what a job has shown, from its first line or the last ones, and what it shows.
 
         Whoever follows the job is not disturbed. The logs of the last 24 hours are kept.
@@ -317,6 +321,8 @@ class Client:
         ----------
         tail
             Only so many lines at the end; 0: all.
+        offset
+            Begin at that byte, which is `LogReader.offset` of an earlier reader.
 
         Raises
         ------
@@ -326,7 +332,7 @@ class Client:
             If no server answers.
         """
         _check_id(job_id)
-        return LogReader(self._link, job_id, session, tail=tail)
+        return LogReader(self._link, job_id, session, tail=tail, offset=offset)
 
     def interrupt(self, job_id: str, session: str = "default") -> None:
         """Raise KeyboardInterrupt in a job, whoever submitted it, without following it.
@@ -365,6 +371,21 @@ class Client:
         lists = self._link.request_all(p.ListSessions, timeout)
         rows = [row for answer in lists for row in answer.sessions]
         return sorted(rows, key=lambda row: row.session)
+
+    def usage(self, *, timeout: float = 2.0) -> list[tuple[p.ServerState, p.Usage]]:
+        """Return what the code on each of the user's servers takes, whatever runs there.
+
+        Servers that are away, do not answer in time or are too old to know are left out.
+
+        Raises
+        ------
+        RexecError
+            If nothing can be asked of this client (any more).
+        """
+        if self._link.exchange.version < _TELLS_USAGE:
+            self._link.check()
+            return []
+        return self._link.request_ready(p.ReadUsage, timeout)
 
     def status(self) -> Status:
         """Return how this client stands, without asking anybody."""

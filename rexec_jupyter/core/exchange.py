@@ -92,6 +92,11 @@ class Exchange:
         return self._presence.live
 
     @property
+    def version(self) -> int:
+        """Protocol number in use with the broker, as of its last welcome; 0 before."""
+        return self._presence.version
+
+    @property
     def servers(self) -> list[p.ServerState]:
         """The user's servers, as last heard of."""
         return [server.state for server in self._roster]

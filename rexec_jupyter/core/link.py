@@ -195,14 +195,39 @@ class Link:
 
     def request_all(self, kind: type[p.Request], timeout: float) -> list[Any]:
         """Ask all servers the same, and return the answers; else as `request`."""
-        scopes = [state.session for state in self.exchange.servers if state.state != "absent"]
+        # Nothing comes from one that was lost: it would leave all others without an answer.
+        away = ("absent", "lost")
+        scopes = [state.session for state in self.exchange.servers if state.state not in away]
         messages = [kind(request=new_id(), session=scope or "default") for scope in scopes or [""]]
         return [answer.message for answer in self._ask(messages, timeout)]
 
+    def request_ready(
+        self, kind: type[p.Request], timeout: float
+    ) -> list[tuple[p.ServerState, Any]]:
+        """Ask the servers that are there the same; return those that answered, with the answers.
+
+        Raises
+        ------
+        RexecError
+            If nothing can be asked (any more).
+        """
+        self._check_asking()
+        states = [state for state in self.exchange.servers if state.state in ("ready", "draining")]
+        messages = [kind(request=new_id(), session=state.session or "default") for state in states]
+        answers = self._requests.ask_each(messages, timeout)
+        return [
+            (state, answer.message)
+            for state, answer in zip(states, answers, strict=True)
+            if answer is not None
+        ]
+
     def _ask(self, messages: list[p.Request], timeout: float) -> list[n.Answered]:
+        self._check_asking()
+        return self._requests.ask(messages, timeout, lambda: self.trouble)
+
+    def _check_asking(self) -> None:
         self.check()
         self.check_waiting()
-        return self._requests.ask(messages, timeout, lambda: self.trouble)
 
     def call(
         self,

@@ -30,11 +30,14 @@ class Presence:
         There is a connection.
     live
         The broker has welcomed it.
+    version
+        Protocol number in use, as of the last welcome; 0 before.
     """
 
     def __init__(self, instance: str) -> None:
         self.connected = False
         self.live = False
+        self.version = 0
         self._instance = instance
         self._hellos: list[Parcel] = []
         self._notes: list[n.Notice] = []
@@ -110,6 +113,7 @@ class Presence:
         self._renew_at = now + message.expires_in / 2
         self._beat_at = now + p.HEARTBEAT
         self._epoch = message.epoch
+        self.version = message.version
         if not self.live:
             self.live = True
             self._notes.append(n.Contact(connected=True, silence=0.0))

@@ -15,7 +15,10 @@ Compatibility
 -------------
 A hello carries the range of protocol numbers its sender speaks; the highest common one
 is used. Package versions never decide compatibility. New fields are appended with a
-default; removing or reordering one needs a new protocol number.
+default; removing or reordering one, or a new message, needs a new protocol number. A broker
+that speaks only a lower one is not sent what that added; a server leaves it unanswered.
+
+2 added `ReadUsage`.
 
 Identity and routing
 --------------------
@@ -42,7 +45,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-VERSIONS = (1, 1)
+VERSIONS = (1, 2)
 """Lowest and highest protocol number this code speaks."""
 
 MAX_HEADER = 256 * 1024
@@ -482,6 +485,10 @@ class ReadLog(Request, frozen=True):
     wait: Annotated[float, Meta(ge=0, le=30)] = 0.0
 
 
+class ReadUsage(Request, frozen=True):
+    """Client → server: tell what the user's code takes. Answered by `Usage`, whatever runs."""
+
+
 # ----------------------------------------------------------------------- both directions
 
 
@@ -635,6 +642,30 @@ class LogPage(Answer, frozen=True):
     next: Count = 0
     size: Count = 0
     ended: bool = False
+
+
+class Usage(Answer, frozen=True):
+    """Server → client: answer to `ReadUsage`, about all processes of exec together.
+
+    Attributes
+    ----------
+    known
+        Whether exec is there and told; the rest means nothing otherwise.
+    cpu
+        Seconds of processor time so far; less than before where exec began anew.
+    cores
+        Processors that they may keep busy at once; 0 where nobody says.
+    memory
+        Bytes taken now, without what the system can take back.
+    memory_limit
+        Bytes they may take; 0 for no limit of their own.
+    """
+
+    known: bool
+    cpu: Seconds = 0.0
+    cores: Seconds = 0.0
+    memory: Count = 0
+    memory_limit: Count = 0
 
 
 class Detached(Message, frozen=True):
@@ -814,10 +845,20 @@ JobCommand = (
     | ListSessions
     | EndSession
     | ReadLog
+    | ReadUsage
 )
 JobEvent = Started | Output | Streaming | Item | Done | Failed | Cancelled | TimedOut | Crashed
 JobReply = (
-    Journaled | Nack | Unknown | JobList | SessionList | SessionEnded | LogPage | Chunk | ChunkAck
+    Journaled
+    | Nack
+    | Unknown
+    | JobList
+    | SessionList
+    | SessionEnded
+    | LogPage
+    | Usage
+    | Chunk
+    | ChunkAck
 )
 
 FromClient = ClientHello | Heartbeat | Goodbye | JobCommand

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
@@ -35,18 +34,23 @@ class Requests:
         ConnectionLostError
             If not all are answered within `timeout` seconds; `trouble` says what is wrong.
         """
+        answers = [answer for answer in self.ask_each(messages, timeout) if answer is not None]
+        if len(answers) < len(messages):
+            raise ConnectionLostError(
+                f"The server did not answer within {timeout:g} s.", hint=trouble()
+            )
+        return answers
+
+    def ask_each(self, messages: Sequence[p.Request], timeout: float) -> list[n.Answered | None]:
+        """As `ask`, but with None in place of what is not answered in time."""
         answers: list[Future[n.Answered]] = []
-        deadline = time.monotonic() + timeout
         try:
             for message in messages:
                 answer = self._waiting[message.request] = Future()
                 answers.append(answer)
                 self._call(Exchange.ask, message)
-            return [answer.result(max(deadline - time.monotonic(), 0)) for answer in answers]
-        except TimeoutError:
-            raise ConnectionLostError(
-                f"The server did not answer within {timeout:g} s.", hint=trouble()
-            ) from None
+            wait(answers, timeout, FIRST_EXCEPTION)
+            return [answer.result() if answer.done() else None for answer in answers]
         finally:
             for message in messages:
                 if self._waiting.pop(message.request, None):

@@ -9,10 +9,10 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.errors import (
@@ -22,6 +22,7 @@ from rexec_jupyter.core.errors import (
     SessionMismatchError,
     StartError,
 )
+from rexec_jupyter.core.quantities import size
 from rexec_jupyter.local.connection import Connection, EndedError
 from rexec_jupyter.local.paths import (
     Paths,
@@ -32,6 +33,8 @@ from rexec_jupyter.local.paths import (
 )
 from rexec_jupyter.local.processes import tail
 from rexec_jupyter.local.settings import LINGER, ORPHAN_LIMIT, Settings
+
+T = TypeVar("T")
 
 START_SECONDS = 30.0
 """How long the backend may take to get ready."""
@@ -49,9 +52,11 @@ class LocalBackend:
     Parameters
     ----------
     workers
-        Functions that run at once; as many as there are processors if this starts it.
+        Functions that run at once. If this starts it: ``$REXEC_LOCAL_WORKERS``, else as many as
+        there are processors.
     memory
-        Bytes that all remote code together may use; no limit if this starts it.
+        Bytes that all remote code together may use. If this starts it:
+        ``$REXEC_LOCAL_MEMORY`` such as ``2GB``, else no limit.
     directory
         Working directory of the remote code; a private one if this starts it.
     linger
@@ -59,6 +64,8 @@ class LocalBackend:
         ``$REXEC_LOCAL_LINGER``, else 10.
     start
         Whether it may be started if none runs.
+    watch
+        Only look: the backend is not started, and ends as if nobody were there.
 
     Raises
     ------
@@ -77,17 +84,20 @@ class LocalBackend:
         directory: str | Path | None = None,
         linger: float | None = None,
         start: bool = True,
+        watch: bool = False,
     ) -> None:
-        self._may_start = start
+        self._may_start = start and not watch
+        self._watch = watch
         place = None if directory is None else str(Path(directory).absolute())
         asked = {"workers": workers, "memory": memory, "directory": place}
         self._asked = {name: value for name, value in asked.items() if value is not None}
         self._settings = Settings(
-            workers=workers or len(os.sched_getaffinity(0)),
-            memory=memory or 0,
+            workers=workers
+            or _variable("REXEC_LOCAL_WORKERS", len(os.sched_getaffinity(0)), _count),
+            memory=memory or _variable("REXEC_LOCAL_MEMORY", 0, size),
             directory=place or "",
-            linger=_seconds("REXEC_LOCAL_LINGER", LINGER) if linger is None else linger,
-            orphan_limit=_seconds("REXEC_LOCAL_ORPHAN_LIMIT", ORPHAN_LIMIT),
+            linger=_variable("REXEC_LOCAL_LINGER", LINGER, _seconds) if linger is None else linger,
+            orphan_limit=_variable("REXEC_LOCAL_ORPHAN_LIMIT", ORPHAN_LIMIT, _seconds),
         )
         self._connection: Connection | None = None
         self._started: list[subprocess.Popen[bytes]] = []
@@ -138,8 +148,17 @@ class LocalBackend:
             except UnsafeDirectoryError as error:
                 raise _no_directory(error) from error
             if root is not None:
-                self._connection = await Connection.open(Paths(root).socket)
+                self._connection = await self._open(Paths(root).socket)
         return self._connection is not None
+
+    async def _open(self, path: Path) -> Connection | None:
+        connection = await Connection.open(path)
+        if connection is not None and self._watch:
+            try:
+                await connection.ask("watch")
+            except EndedError:
+                return None
+        return connection
 
     async def revive(self) -> None:
         """Do nothing: this server does not end while somebody is connected."""
@@ -244,7 +263,7 @@ class LocalBackend:
             paths.check_lengths()
             if self._connection is None or self._connection.closed:
                 await self.close()
-                self._connection = await Connection.open(paths.socket)
+                self._connection = await self._open(paths.socket)
             if self._connection is not None:
                 try:
                     return await self._connection.ask("address")
@@ -254,7 +273,7 @@ class LocalBackend:
                 if ended >= _ATTEMPTS:
                     log = tail(paths.log("supervisor"), _LOG_LINES)
                     return {"error": "its supervisor ends as soon as it starts", "log": log}
-            with _locked(paths.lock) as lock:
+            with _locked(paths.lock, make=self._may_start) as lock:
                 if lock is not None and not self._may_start:
                     raise _not_running()
                 if lock is not None:
@@ -326,11 +345,12 @@ class LocalBackend:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[int | None]:
-    """Lock a file; None if that cannot be done at once."""
+def _locked(path: Path, *, make: bool) -> Iterator[int | None]:
+    """Lock a file, made if need be and wanted; None if that cannot be done at once."""
     descriptor = None
-    with contextlib.suppress(FileNotFoundError):  # its directory was just removed
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+    with contextlib.suppress(FileNotFoundError):  # it, or its directory, was just removed
+        descriptor = os.open(path, flags, 0o600)
     if descriptor is None:
         yield None
         return
@@ -350,15 +370,25 @@ def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_APPEND, 0o600)
 
 
-def _seconds(variable: str, default: float) -> float:
-    text = os.environ.get(variable)
+def _variable(name: str, default: T, parse: Callable[[str], T]) -> T:
+    text = os.environ.get(name)
     try:
-        seconds = default if not text else float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise NotConfiguredError(f"{variable}={text!r} is not a number of seconds.")
-    return seconds
+        return parse(text) if text else default
+    except ValueError as error:
+        raise NotConfiguredError(f"{name} cannot be used: {error}.") from None
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) < float("inf"):
+            return seconds
+    raise ValueError(f"{text!r} is not a number of seconds")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _not_running() -> NotConfiguredError:

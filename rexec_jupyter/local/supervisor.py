@@ -13,6 +13,9 @@ holds a connection is a user of the backend; what it may ask:
     is ready, or at once unless that is to be waited for; or with ``error`` and ``log``.
 ``{"ask": "status"}``
     Answered with the state of the parts and of the endpoint, and of what they do.
+``{"ask": "watch"}``
+    This connection only looks from now on: the backend ends as if it were not there. Answered
+    with ``watching``.
 ``{"ask": "keep"}``
     From now on the backend outlives its last user, until it is told to stop. Answered with
     ``kept``.
@@ -56,10 +59,11 @@ _MAX_LINE = 64 * 1024
 
 
 class _User:
-    """One connection."""
+    """One connection; ``watches``: it is none that the backend goes on for."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.watches = False
         self.received = bytearray()
 
     def tell(self, answer: dict[str, Any]) -> None:
@@ -130,13 +134,14 @@ class Supervisor:
         self._deployment.turn_over()
         turn_over(self._paths.log("supervisor"))
         turn_over(self._paths.log("endpoint"))
-        now = time.monotonic()
-        if self._users:
-            self._idle_since = now
-        unused = now - self._idle_since
+        unused = 0.0 if self._in_use else time.monotonic() - self._idle_since
         if unused >= self._linger and not self._kept:
             busy = self._jobs("running", "queued") and unused < self._settings.orphan_limit
             self._stopping = self._stopping or not busy
+
+    @property
+    def _in_use(self) -> int:
+        return sum(not user.watches for user in self._users)
 
     def _patience(self, now: float) -> float:
         """Return how long there is nothing to do unless something happens."""
@@ -224,7 +229,8 @@ class Supervisor:
         self._users.discard(user)
         for waiting in (self._waiting, self._awaiting_endpoint):
             waiting[:] = [other for other in waiting if other is not user]
-        self._idle_since = time.monotonic()
+        if not user.watches:
+            self._idle_since = time.monotonic()
         self._stir.set()
 
     def _answer(self, user: _User, line: bytes) -> None:
@@ -245,6 +251,10 @@ class Supervisor:
                 self._answer_awaiting_endpoint(at_once=message.get("wait") is False)
             case {"ask": "status"}:
                 user.tell(self._status())
+            case {"ask": "watch"}:
+                user.watches = True
+                user.tell({"watching": True})
+                self._stir.set()
             case {"ask": "keep"}:
                 self._kept = True
                 user.tell({"kept": True})
@@ -307,7 +317,7 @@ class Supervisor:
         return {
             "pid": os.getpid(),
             "user": self._deployment.user,
-            "users": len(self._users),
+            "users": self._in_use,
             "ready": self._deployment.ready,
             "kept": self._kept,
             "settings": asdict(self._settings),

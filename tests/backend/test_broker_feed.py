@@ -13,6 +13,7 @@ from rexec_broker import roll
 from rexec_deploy_api.presence import Attendance
 from rexec_deploy_api.records import Record, Spec
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core import trust
 from rexec_jupyter.core.credentials import SigningKey
 from tests.backend.brokering import Client, Server, done, running, submission, until
 
@@ -105,6 +106,33 @@ def test_a_server_is_listed_with_what_it_does(broker):
         until(lambda: listed(broker, "lou")["default"]["state"] == "draining", "it drains")
         server.send(p.Goodbye())
         until(lambda: not listed(broker, "lou"), "it is gone")
+
+
+def test_who_only_looks_does_not_keep_a_server_from_being_idle(broker):
+    def line():
+        return listed(broker, "eve")["default"]
+
+    with Server(broker, "eve", server="default") as server, Client(broker, "eve") as client:
+        server.join()
+        client.join()
+        until(lambda: listed(broker, "eve").get("default", {}).get("clients"), "both")
+        until(lambda: line()["idle"] > 0.6, "an idle server")
+        since = time.monotonic() - line()["idle"]
+        for kind, able in ((p.ListJobs, False), (p.ListSessions, True), (p.ReadUsage, False)):
+            client.send(kind(request=trust.new_id(), session="default"))
+            server.expect(kind)  # and leaves it unanswered
+            server.send(p.Heartbeat(able=able))  # the list is written anew
+            until(lambda able=able: line()["able"] == able, "the news")
+            assert line()["attached"] == 0
+            assert abs(time.monotonic() - line()["idle"] - since) < 0.3
+        client.send(p.EndSession(request=trust.new_id(), session="default"))
+        until(lambda: line()["attached"] == 1, "the request")
+        request, _ = server.expect(p.EndSession)
+        server.send(p.SessionEnded(request=request.request, existed=False))
+        until(lambda: line()["idle"], "an idle server")
+        assert time.monotonic() - line()["idle"] > since + 0.5
+        client.send(p.Goodbye())
+        until(lambda: line()["clients"] == 0, "its end")
 
 
 def test_of_two_generations_the_newer_counts_and_the_older_never_comes_back(broker):

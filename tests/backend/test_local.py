@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 import rexec_jupyter as rexec
+from rexec_jupyter._connect import connect_to
+from rexec_jupyter.local.backend import LocalBackend
 from tests.backend.brokering import PATIENCE, until
 from tests.backend.embedding import Lease, client_process, private_backend
 
@@ -240,6 +242,66 @@ def test_who_must_not_start_it_uses_one_that_runs_and_is_told_if_none_does(fresh
     fresh.start()
     with rexec.connect("local", start=False) as client:
         assert client.run(abs, -1) == 1
+
+
+# ------------------------------------------------------------------------ who only looks
+
+
+def test_who_only_looks_starts_nothing(fresh):
+    with pytest.raises(rexec.NotConfiguredError, match="No rexec server runs on this computer"):
+        connect_to(LocalBackend(watch=True))
+    assert not fresh.processes()
+
+
+def test_who_only_looks_sees_everything_and_does_not_count(fresh):
+    fresh.start()
+    users = fresh.status()["users"]
+    with connect_to(LocalBackend(watch=True)) as client:
+        assert client.run(abs, -1) == 1
+        assert fresh.status()["users"] == users
+        with Lease(fresh.paths.socket) as lease:
+            assert lease.ask("watch") == {"watching": True}
+            assert lease.ask("status")["users"] == users - 1  # who asks that counts otherwise
+
+
+def test_it_ends_under_those_who_only_look(fresh, leave_at_once):
+    fresh.start()
+    with connect_to(LocalBackend(watch=True)) as client:
+        assert client.status().state == "connected"
+        fresh.leave()
+        fresh.await_end()
+        until(lambda: client.status().detail.startswith("No rexec server runs"), "the news")
+        assert client.status().state == "reconnecting"
+        with pytest.raises(rexec.ConnectionLostError, match="did not answer"):
+            client.sessions(timeout=0.1)
+        assert not fresh.processes()  # and it is not started again
+
+
+def test_looking_again_and_again_does_not_make_it_live_longer(fresh, monkeypatch):
+    monkeypatch.setenv("REXEC_LOCAL_LINGER", "3")
+
+    def gone():
+        try:
+            with Lease(fresh.paths.socket) as lease:
+                return lease.ask("watch") != {"watching": True}
+        except (OSError, ValueError):
+            return True
+
+    fresh.start()
+    fresh.leave()
+    left = time.monotonic()
+    until(gone, "its end")
+    assert time.monotonic() - left > 2.5
+
+
+def test_who_only_looks_sees_the_next_one(fresh, leave_at_once):
+    fresh.start()
+    with connect_to(LocalBackend(watch=True)) as client:
+        fresh.leave()
+        fresh.await_end()
+        fresh.start()
+        until(lambda: client.status().state == "connected", "it")
+        assert [server.state for server in client.status().servers] == ["ready"]
 
 
 # -------------------------------------------------------------------- what can go wrong

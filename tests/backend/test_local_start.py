@@ -192,10 +192,35 @@ def test_settings_other_than_those_it_runs_with_are_refused(fresh):
     assert locate(workers=1) == locate()
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
-def test_a_linger_that_is_no_number_of_seconds_is_refused(monkeypatch, text):
-    monkeypatch.setenv("REXEC_LOCAL_LINGER", text)
-    with pytest.raises(NotConfiguredError, match="REXEC_LOCAL_LINGER"):
+def test_the_environment_decides_what_nobody_else_does(fresh, monkeypatch):
+    monkeypatch.setenv("REXEC_LOCAL_WORKERS", "1")
+    monkeypatch.setenv("REXEC_LOCAL_MEMORY", "1.5GB")
+    monkeypatch.setenv("REXEC_LOCAL_LINGER", "77")
+    fresh.start()
+    settings = fresh.status()["settings"]
+    told = (settings["workers"], settings["memory"], settings["linger"])
+    assert told == (1, 1_500_000_000, 77)
+    monkeypatch.setenv("REXEC_LOCAL_WORKERS", "7")
+    locate()  # whoever comes later takes what there is
+    with pytest.raises(SessionMismatchError, match="workers=1, not 3"):
+        locate(workers=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LINGER", "soon"),
+        ("LINGER", "-1"),
+        ("ORPHAN_LIMIT", "nan"),
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("MEMORY", "-1"),
+        ("MEMORY", "enough"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(monkeypatch, name, text):
+    monkeypatch.setenv(f"REXEC_LOCAL_{name}", text)
+    with pytest.raises(NotConfiguredError, match=f"REXEC_LOCAL_{name} cannot be used: '{text}'"):
         LocalBackend()
 
 

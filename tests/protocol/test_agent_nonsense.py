@@ -46,6 +46,10 @@ def read_log(agent, job, one, two):
     agent.ask(p.ReadLog, job=job, offset=one, limit=two, wait=10.0 * (one == 0), tail=one % 4)
 
 
+def measured(agent, _, which):
+    agent.manager(h.Measured(cpu=1.0, cores=1.0, memory=which, memory_limit=0))
+
+
 def pull(agent, job, seq, received):
     agent.say(p.ChunkAck(job=job, session="default", seq=seq, received=received, rewind=True))
 
@@ -67,6 +71,8 @@ ABOUT_JOBS = {
     "cell is gone": lambda agent, job, which: agent.manager(h.CellGone(job=job, started=which > 0)),
     "kernel": lambda agent, _, which: agent.kernel(("starting", "ready", "gone")[which]),
     "end session": end_session,
+    "usage": lambda agent, job, _: agent.ask(p.ReadUsage, request=job),
+    "measured": measured,
     "interrupt": lambda agent, job, _: agent.interrupt(job),
     "cancel": lambda agent, job, _: agent.cancel(job),
     "detach": lambda agent, job, _: agent.say(p.Detached(job=job)),

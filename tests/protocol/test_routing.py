@@ -210,7 +210,7 @@ def refusal(messages):
 
 def test_a_client_is_welcomed_and_told_that_there_is_no_server(world):
     welcome, state = world.client().join()
-    assert (welcome.version, welcome.epoch, welcome.user) == (1, EPOCH, "ada")
+    assert (welcome.version, welcome.epoch, welcome.user) == (2, EPOCH, "ada")
     assert 890 < welcome.expires_in <= 900
     assert state == p.ServerState(state="absent")
 
@@ -237,7 +237,7 @@ def test_clients_are_told_of_every_registration_of_a_server(world):
     assert states(client.take()) == [("ready", "")]
 
 
-@pytest.mark.parametrize("versions", [(2, 3), (0, 0), (3, 2)])
+@pytest.mark.parametrize("versions", [(3, 4), (0, 0), (4, 3)])
 def test_a_peer_without_a_common_version_is_refused(world, versions):
     for peer in (world.client(), world.server()):
         peer.hello(versions)
@@ -247,10 +247,11 @@ def test_a_peer_without_a_common_version_is_refused(world, versions):
     assert world.metrics.refused["version"] == 2
 
 
-def test_a_newer_peer_that_still_speaks_our_version_is_welcome(world):
+@pytest.mark.parametrize(("versions", "common"), [((1, 7), 2), ((2, 3), 2), ((1, 1), 1)])
+def test_a_peer_of_another_age_that_speaks_one_of_our_versions_is_welcome(world, versions, common):
     client = world.client()
-    client.hello((1, 7))
-    assert client.take()[0].version == 1
+    client.hello(versions)
+    assert client.take()[0].version == common
 
 
 def test_a_ticket_of_another_key_is_refused(world):
@@ -506,6 +507,7 @@ def test_a_job_stays_with_its_server_when_its_session_gets_another(world, pair):
             lambda **fields: p.ReadLog(job=JOB, **fields),
             lambda request: p.LogPage(request=request, job=JOB, known=True),
         ),
+        (p.ReadUsage, lambda request: p.Usage(request=request, known=False)),
     ],
 )
 def test_requests_are_answered_once(world, pair, ask, answer):

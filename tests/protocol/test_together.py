@@ -56,7 +56,7 @@ class Together(RuleBasedStateMachine):
     def submit_cell(self, who, **spec):
         self._pick(self.world.clients, who).submit(kind="cell", **spec)
 
-    @rule(who=INDEX, kind=st.sampled_from([p.ListJobs, p.ListSessions]))
+    @rule(who=INDEX, kind=st.sampled_from([p.ListJobs, p.ListSessions, p.ReadUsage]))
     def list(self, who, kind):
         self._pick(self.world.clients, who).ask(kind)
 

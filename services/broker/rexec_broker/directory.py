@@ -79,7 +79,9 @@ class Directory:
         self._metrics.clients = len(self.clients)
         scopes: defaultdict[str, list[str]] = defaultdict(list)
         for job in client.jobs:
-            scopes[user.jobs.pop(job).scope].append(job)
+            route = user.jobs.pop(job)
+            user.looks -= route.looks
+            scopes[route.scope].append(job)
         self._metrics.jobs -= len(client.jobs)
         client.jobs.clear()
         return [
@@ -90,12 +92,13 @@ class Directory:
 
     # --------------------------------------------------------------------------- jobs
 
-    def route(self, client: Client, job: str, scope: str) -> None:
+    def route(self, client: Client, job: str, scope: str, *, looks: bool = False) -> None:
         """Let a client read a job of the server of `scope` that nobody reads yet."""
-        client.user.jobs[job] = Route(client, scope)
+        client.user.jobs[job] = Route(client, scope, looks=looks)
+        client.user.looks += looks
         client.jobs.add(job)
         self._metrics.jobs += 1
-        self.activity += 1
+        self.activity += not looks
 
     def take_over(self, route: Route, client: Client, job: str) -> None:
         """Let another client of the same user read a job."""
@@ -105,9 +108,11 @@ class Directory:
 
     def unroute(self, user: User, job: str) -> None:
         """Forget who reads a job."""
-        user.jobs.pop(job).client.jobs.discard(job)
+        route = user.jobs.pop(job)
+        route.client.jobs.discard(job)
+        user.looks -= route.looks
         self._metrics.jobs -= 1
-        self.activity += 1
+        self.activity += not route.looks
 
     def unroute_all(self, user: User, scope: str) -> None:
         """Forget who reads the jobs of a server that is gone."""

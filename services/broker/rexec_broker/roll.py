@@ -160,9 +160,11 @@ def told(error: str) -> bytes:
 
 def _line(now: float, user: User, server: Server) -> _Line:
     if len(user.servers) == 1:
-        attached = len(user.jobs)
+        attached = len(user.jobs) - user.looks
     else:
-        attached = sum(route.scope == server.session for route in user.jobs.values())
+        attached = sum(
+            route.scope == server.session and not route.looks for route in user.jobs.values()
+        )
     busy = bool(server.running or server.queued or attached)
     if busy or server.busy:
         server.used = now

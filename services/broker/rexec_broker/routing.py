@@ -30,6 +30,7 @@ _SWEEP = 1.0
 _CONTROL = frozenset({p.ClientHello, p.ServerHello, p.Heartbeat, p.Goodbye, p.Drain})
 _REQUESTS = frozenset(p.Request.__subclasses__())
 _ANSWERS = frozenset(p.Answer.__subclasses__())
+_LOOKS = frozenset({p.ListJobs, p.ListSessions, p.ReadUsage})
 _OPENING = frozenset({p.Submit, p.Attach}) | _REQUESTS
 _TERMINAL = frozenset(p.TERMINAL)
 _CLOSING = frozenset({p.Nack, p.Unknown}) | _ANSWERS
@@ -224,8 +225,10 @@ class Router:
                 if len(user.jobs) >= self._limits.jobs:
                     self._metrics.dropped["jobs_full"] += 1
                     return None
-                self._directory.route(client, job, server.session)
-                server.used = client.seen
+                looks = kind in _LOOKS
+                self._directory.route(client, job, server.session, looks=looks)
+                if not looks:
+                    server.used = client.seen
             elif route.client is not client:
                 self._directory.take_over(route, client, job)
         elif kind is p.Ack and route is not None and 0 < route.terminal <= message.seq:

@@ -34,19 +34,22 @@ class User:
         By the session they serve; ``""`` serves what has no server of its own.
     jobs
         Who reads which job, and who answers which request.
+    looks
+        How many of these only look; see `Route`.
     fence
         Which servers may not come back.
     orphaned
         When it was seen that the last client had left; 0 while there is one.
     """
 
-    __slots__ = ("clients", "fence", "jobs", "name", "orphaned", "servers")
+    __slots__ = ("clients", "fence", "jobs", "looks", "name", "orphaned", "servers")
 
     def __init__(self, name: str, fence: Fence | None = None) -> None:
         self.name = name
         self.clients: dict[str, Client] = {}
         self.servers: dict[str, Server] = {}
         self.jobs: dict[str, Route] = {}
+        self.looks = 0
         self.fence = fence or Fence()
         self.orphaned = 0.0
 
@@ -99,7 +102,7 @@ class Server:
     running, queued, able
         Jobs, and whether what runs them is there, as its last heartbeat told.
     used
-        When somebody last wanted something of it.
+        When somebody last wanted something of it, other than to look.
     busy
         Whether it was in use when somebody last looked.
     """
@@ -178,13 +181,17 @@ class Route:
         Session of the server that has the job, as in `User.servers`.
     terminal
         Number of the terminal event once it went by, else 0.
+    looks
+        It is that of a request which is no use of the server: who looks again and again, as
+        a panel does, does not keep it from being idle.
     """
 
-    __slots__ = ("client", "scope", "terminal")
+    __slots__ = ("client", "looks", "scope", "terminal")
 
-    def __init__(self, client: Client, scope: str) -> None:
+    def __init__(self, client: Client, scope: str, *, looks: bool = False) -> None:
         self.client = client
         self.scope = scope
+        self.looks = looks
         self.terminal = 0
 
 

@@ -197,7 +197,20 @@ class StopKernel(Message, frozen=True):
     restart: bool = False
 
 
+class Measure(Message, frozen=True):
+    """Tell what all processes of exec take. `Measured` answers, whatever runs."""
+
+
 # -------------------------------------------------------------------------- manager → agent
+
+
+class Measured(Message, frozen=True):
+    """What all processes of exec take; the attributes are as in `protocol.Usage`."""
+
+    cpu: p.Seconds
+    cores: p.Seconds
+    memory: Count
+    memory_limit: Count
 
 
 class KernelState(Message, frozen=True):
@@ -257,10 +270,11 @@ FromManager = (
     | Interrupted
     | CellGone
     | KernelState
+    | Measured
 )
 ToAgent = FromWorker | FromManager
 ToWorker = RunCall | MoreItems
-ToManager = RunCell | StopKernel | InterruptJob | KillJob
+ToManager = RunCell | StopKernel | InterruptJob | KillJob | Measure
 
 _encoder = msgspec.msgpack.Encoder()
 _LENGTH = struct.Struct("<I")

@@ -31,6 +31,7 @@ from rexec_server.agent.recovery import Recovery
 from rexec_server.agent.schedule import MANAGER, Schedule
 from rexec_server.agent.sessions import Sessions
 from rexec_server.agent.spool import Spool
+from rexec_server.agent.usage import Usage
 from rexec_server.trace import GONE
 
 HOUSEKEEPING = 1.0
@@ -104,6 +105,7 @@ class AgentMachine:
         )
         sessions = Sessions(shared, self._schedule)
         lists = Lists(shared, sessions)
+        self._usage = Usage(shared, self._schedule)
         self._outcome = Outcome(shared, self._delivery, self._schedule, sessions)
         self._recovery = Recovery(shared, self._logs, self._schedule, self._outcome)
         self._pulls = Pulls(shared)
@@ -122,6 +124,7 @@ class AgentMachine:
             p.ListSessions: lists.sessions,
             p.EndSession: sessions.end,
             p.ReadLog: self._log_pages.ask,
+            p.ReadUsage: self._usage.ask,
             p.Detached: self._detached,
             p.Welcome: self._link.welcome,
             p.Refused: self._link.refuse,
@@ -200,6 +203,7 @@ class AgentMachine:
         self._shared.parcels.clear()
         self._pulls.clear()
         self._log_pages.clear()
+        self._usage.clear()
         for job in self._shared.jobs.values():
             job.attached = False
 
@@ -322,6 +326,7 @@ class AgentMachine:
     def manager_down(self, now: float, reason: str = GONE, *, oom: bool = False) -> None:
         """Note that exec is gone; whatever its workers still said must have been told before."""
         self._outcome.manager_down(now, reason, oom=oom)
+        self._usage.unknown(now)
         self._able = False
         self._link.beat(now)
 
@@ -337,7 +342,9 @@ class AgentMachine:
 
     def from_exec(self, now: float, source: int, message: Any, payload: bytes) -> None:
         """Take a message of the worker with the pid `source`, or of the manager if it is 0."""
-        if source == MANAGER:
+        if source == MANAGER and isinstance(message, h.Measured):
+            self._usage.measured(message)
+        elif source == MANAGER:
             self._outcome.manager_says(now, message, payload)
         else:
             self._outcome.worker_says(now, source, message, payload)

@@ -16,6 +16,7 @@ from rexec_server.exec.cells import Sessions
 from rexec_server.exec.container import Container
 from rexec_server.exec.memory import IDLE_INTERVAL, INTERVAL, OomCounter, Watchdog
 from rexec_server.exec.processes import Guard
+from rexec_server.exec.usage import Meter
 from rexec_server.exec.workers import Workers
 from rexec_server.trace import Trace
 
@@ -100,6 +101,8 @@ class Manager:
             self._watchdog = Watchdog(container.limit(), container)
         else:
             self._watchdog = Watchdog(memory or 0)
+        self._meter = Meter(container, memory)
+        self._measuring = False
         self._trace = Trace(handoff)
         self._grace = grace
         self._urgent = asyncio.Event()
@@ -158,6 +161,8 @@ class Manager:
         elif isinstance(message, h.InterruptJob):
             session = self.sessions.running(message.job, message.session)
             self._do(session.interrupt(message.job))
+        elif isinstance(message, h.Measure):
+            self._do(self._measure())
         elif message.pid:
             self._do(self.workers.kill(message.pid, message.job))
         else:
@@ -213,6 +218,15 @@ class Manager:
                 kernels[pid].out_of_memory(reason)
             else:
                 self.workers.out_of_memory(pid, reason)
+
+    async def _measure(self) -> None:
+        if self._measuring:  # what it comes to answers whoever asks meanwhile
+            return
+        self._measuring = True
+        try:
+            self._report(await asyncio.to_thread(self._meter.measure))
+        finally:
+            self._measuring = False
 
     def _report(self, message: h.Message, payload: bytes = b"") -> None:
         if self._agent is not None:

@@ -75,13 +75,13 @@ class Watchdog:
         leaders
             Process ids of the groups' leaders; their descendants count too.
         """
-        families = {leader: [leader, *_descendants(leader)] for leader in leaders}
+        families = {leader: [leader, *descendants(leader)] for leader in leaders}
         known = self._container.taken() if self._container is not None else 0
         self.taken = known or sum(map(_resident, _all(families)))
         if not families or self.taken <= self.limit * _FRACTION:
             return None
         # That counts shared pages once for each process, but is quickly found.
-        sizes = {leader: sum(map(_proportional, pids)) for leader, pids in families.items()}
+        sizes = {leader: sum(map(proportional, pids)) for leader, pids in families.items()}
         self.taken = known or sum(sizes.values())
         if self.taken <= self.limit * _FRACTION:
             return None
@@ -97,7 +97,8 @@ def _all(families: dict[int, list[int]]) -> list[int]:
     return [pid for pids in families.values() for pid in pids]
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """Return the processes below a process."""
     found: list[int] = []
     try:
         for task in os.scandir(f"/proc/{pid}/task"):
@@ -105,7 +106,7 @@ def _descendants(pid: int) -> list[int]:
             found += map(int, children)
     except OSError:  # it ended meanwhile
         return found
-    return found + [below for child in found for below in _descendants(child)]
+    return found + [below for child in found for below in descendants(child)]
 
 
 def _resident(pid: int) -> int:
@@ -115,7 +116,7 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
     """Return what a process takes, its share of shared pages included."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
