@@ -20,32 +20,45 @@ IMAGES := broker server deploy-api ep-api
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The panel: built, and linked to where JupyterLab looks. Node comes with the packages.
+PANEL := $(VENV)/.panel
+LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
+PANEL_SOURCES := package.json package-lock.json $(wildcard labextension/*.json) \
+  $(shell find labextension/src labextension/style labextension/schema -type f)
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 DEMO := examples/demo.ipynb
+# What is open at first: the notebook and, beside it, the panel.
+WORKSPACE := binder/demo.jupyterlab-workspace
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test test-cluster lint browser postgresql compose bench bench-cluster \
+.PHONY: help setup lab quickstart test test-cluster test-binder lint browser postgresql compose bench bench-cluster \
   images format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-setup: $(READY)  ## create .venv with everything the other commands need
+setup: $(READY) $(PANEL)  ## create .venv with everything the other commands need
 
-lab: $(READY)  ## open JupyterLab with the demo notebook (LAB_ARGS='--no-browser --port 8899')
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(DEMO)
+lab: $(READY) $(PANEL)  ## open JupyterLab with the demo notebook (LAB_ARGS='--no-browser --port 8899')
+	@test -d build/workspaces || \
+	  JUPYTERLAB_WORKSPACES_DIR=build/workspaces $(BIN)/jupyter lab workspaces import $(WORKSPACE) >/dev/null
+	JUPYTERLAB_WORKSPACES_DIR=build/workspaces PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(DEMO)
 
 quickstart: $(READY)  ## run the demo notebook from end to end, without a browser
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
 
 test: lint browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
+	$(NPM) test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(READY)  ## check style, formatting and types
+lint: $(READY) $(PANEL)  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(NPM) run --silent check
 
 bench: $(READY)  ## run the benchmarks (BENCH_ARGS=...)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
@@ -63,16 +76,20 @@ test-cluster: $(READY) compose  ## test the backend on the cluster that KUBECONF
 	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
 	  $(BIN)/python -m pytest tests/cluster tests/helm -m cluster $(PYTEST_ARGS)
 
+test-binder: $(READY)  ## build the demo as Binder does, in a container, and run it there
+	REXEC_BASE_IMAGE=$(BASE_IMAGE) $(BIN)/python -m pytest tests/binder -m container $(PYTEST_ARGS)
+
 bench-cluster: $(READY)  ## run the benchmarks on that cluster (BENCH_ARGS=...)
 	REXEC_BASE_IMAGE=$(BASE_IMAGE) REXEC_IMAGE_PREFIX=$(IMAGE_PREFIX) REXEC_IMAGE_TAG=$(TAG) \
 	  $(BIN)/python -m tests.bench.cluster $(BENCH_ARGS)
 
-format: $(READY)  ## format the code and apply the safe fixes
+format: $(READY) $(PANEL)  ## format the code and apply the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(NPM) run --silent format
 
 clean:  ## remove .venv and everything else that was generated
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/browser/artifacts
+	rm -rf $(VENV) build dist node_modules labextension/lib labextension/*.tsbuildinfo .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/browser/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 browser: $(READY)
@@ -115,7 +132,9 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "rexec needs Python 3.11 or newer, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; }
-	@if command -v uv >/dev/null; then \
+	@mkdir -p build/labextension  # filled below, and linked rather than copied
+	@export SKIP_JUPYTER_BUILDER=1; \
+	if command -v uv >/dev/null; then \
 	  set -ex; \
 	  test -d $(VENV) || uv venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
 	  uv pip install --python $(BIN)/python --editable '.[dev]'; \
@@ -132,4 +151,13 @@ $(READY): pyproject.toml
 	  test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	fi
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json .npmrc | $(READY)
+	$(NPM) ci --no-progress
+
+$(PANEL): $(PANEL_SOURCES) node_modules/.package-lock.json $(READY)
+	$(NPM) run --silent build:prod
+	@rm -rf $(LABEXTENSIONS)/rexec-jupyter && mkdir -p $(LABEXTENSIONS)
+	@ln -s ../../../../build/labextension $(LABEXTENSIONS)/rexec-jupyter
 	@touch $@

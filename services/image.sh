@@ -36,10 +36,14 @@ packages)
     finish "$VENV"
     ;;
 rexec)
+    # Nobody looks at a service in JupyterLab: without the panel, and without Node.
+    mkdir -p "$2/build/labextension"
+    export SKIP_JUPYTER_BUILDER=1
     python3 -m venv /tmp/build
     /tmp/build/bin/python3 -m pip install --no-deps --requirement "$2/services/build-requirements.txt"
     /tmp/build/bin/python3 -m pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel "$2"
     install --no-index --root "$OWN" /tmp/wheel/*.whl
+    rm -rf "$OWN$VENV/share" "$OWN$VENV/etc"
     # Official images come without the bytecode of the standard library, and where nothing can be
     # written every start would compile it anew.
     python3 - <<'CODE'

@@ -64,10 +64,11 @@ class Lab:
 
 
 @contextmanager
-def running_lab(directory: Path) -> Iterator[Lab]:
+def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
+    """Run a JupyterLab; with `again`, one in the place of another that ended."""
     root = directory / "notebooks"
-    root.mkdir()
-    lab = Lab(_free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
+    root.mkdir(exist_ok=True)
+    lab = again or Lab(_free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
     _write_settings(directory / ".jupyter" / "lab" / "user-settings")
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser"),
@@ -78,7 +79,7 @@ def running_lab(directory: Path) -> Iterator[Lab]:
         "--LabApp.extension_manager=readonly",
         *(["--allow-root"] if os.geteuid() == 0 else []),
     ]
-    with lab.log.open("wb") as log:
+    with lab.log.open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=root,
@@ -132,7 +133,7 @@ def _write_settings(directory: Path) -> None:
     }
     for plugin, values in settings.items():
         path = directory / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
 
 

@@ -1,5 +1,6 @@
 """The one wheel: what is in it, and what importing it costs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,7 +36,11 @@ def python(code, **environment):
 def wheel(tmp_path_factory):
     directory = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    subprocess.run([*command, "--directory", str(directory)], cwd=ROOT, check=True)
+    # Node is beside Python, for a panel whose sources changed since it was built.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    command += ["--directory", str(directory)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     (path,) = directory.glob("*.whl")
     return path
 
@@ -47,8 +52,45 @@ def files(wheel):
 
 
 def test_the_wheel_holds_exactly_the_packages(files):
-    metadata = f"rexec_jupyter-{__version__}.dist-info"
-    assert {file.parts[0] for file in files} == {*PACKAGES, metadata}
+    stem = f"rexec_jupyter-{__version__}"
+    assert {file.parts[0] for file in files} == {*PACKAGES, f"{stem}.dist-info", f"{stem}.data"}
+
+
+def test_the_wheel_brings_the_panel_and_has_its_server_extension_enabled(wheel, files):
+    data = PurePosixPath(f"rexec_jupyter-{__version__}.data/data")
+    panel = data / "share/jupyter/labextensions/rexec-jupyter"
+    static = {file.name for file in files if file.parent == panel / "static"}
+    assert {"style.js", "third-party-licenses.json"} < static
+    for name in static:
+        assert f"{name}.map" in static or not name.endswith(".js") or name == "style.js"
+    with zipfile.ZipFile(wheel) as archive:
+        about = json.loads(archive.read(str(panel / "package.json")))
+        install = json.loads(archive.read(str(panel / "install.json")))
+        config = archive.read(str(data / "etc/jupyter/jupyter_server_config.d/rexec_jupyter.json"))
+    assert about["version"] == __version__
+    assert about["jupyterlab"]["_build"]["load"].removeprefix("static/") in static
+    assert {f"schemas/rexec-jupyter/{name}.json" for name in ("panel", "commands")} <= {
+        str(file.relative_to(panel)) for file in files if file.is_relative_to(panel)
+    }
+    assert install["packageName"] == "rexec-jupyter"
+    extensions = json.loads(config)["ServerApp"]["jpserver_extensions"]
+    assert extensions == {"rexec_jupyter.labapp": True}
+
+
+def test_the_panel_is_small():
+    static = ROOT / "build/labextension/static"
+    assert sum(file.stat().st_size for file in static.glob("*.js")) < 150_000
+
+
+def test_the_panels_types_are_those_of_the_server():
+    check = [sys.executable, str(ROOT / "scripts/panel_types.py"), "--check"]
+    subprocess.run(check, check=True)
+
+
+def test_the_lock_file_names_no_place_to_fetch_from():
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    assert lock["version"] == __version__
+    assert not [name for name, each in lock["packages"].items() if "resolved" in each]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

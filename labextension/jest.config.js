@@ -1,0 +1,14 @@
+module.exports = {
+  rootDir: '.',
+  testEnvironment: '<rootDir>/jest.environment.js',
+  testMatch: ['<rootDir>/src/**/__tests__/*.test.ts?(x)'],
+  // Packages of JupyterLab are ES modules.
+  transformIgnorePatterns: [
+    '/node_modules/(?!(@jupyter|@jupyterlab|@rjsf|@microsoft|@codemirror|@marijn|lib0|y-protocols|yjs|nanoid|exenv-es6|@lumino)/)'
+  ],
+  transform: {
+    '\\.svg$': '<rootDir>/jest.svg.js',
+    '\\.[jt]sx?$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.test.json' }]
+  },
+  moduleNameMapper: { '\\.css$': '<rootDir>/jest.css.js' }
+};

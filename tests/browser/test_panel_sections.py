@@ -1,0 +1,280 @@
+"""Every section of the panel, with a real backend behind it."""
+
+import contextlib
+import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cloudpickle
+import pytest
+from playwright.sync_api import expect
+
+import rexec_jupyter as rexec
+from rexec_jupyter.endpoint.client import EndpointClient
+from tests.browser.notebook import set_theme
+from tests.browser.panel import SEEN, Panel
+from tests.browser.waiting import wait_for_file
+
+pytestmark = pytest.mark.browser
+
+# The server has no tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+EVIL = "<img src=x onerror=\"document.title='broken'\">&amp;"
+ARABIC = "تدريب النموذج"
+LOUD = """
+import sys
+sys.stdout.write("\\x1b[31mred\\x1b[0m\\n")
+sys.stdout.write("10%\\r55%\\n")
+for number in range({lines}):
+    print("line", number, "x" * 90)
+"""
+
+
+@pytest.fixture
+def panel(page):
+    return Panel(page).show()
+
+
+@pytest.fixture
+def client(backend):
+    with rexec.connect("local") as client:
+        yield client
+        for session in client.sessions():
+            client.session(session.session).stop()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The address at which the test's files can be had."""
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def stopped(page, panel):
+    """The embedded backend does not run."""
+    connection = panel.section("connection")
+    if connection.get_by_role("button", name="Stop the backend").count():
+        panel.press(connection, "Stop the backend")
+    expect(connection).to_contain_text("Stopped", timeout=SEEN)
+
+
+def test_the_embedded_backend_is_started_kept_and_stopped(page, panel, stopped):
+    connection = panel.section("connection")
+    connection.get_by_role("button", name="Start the backend").click()
+    expect(connection).to_contain_text("Connected", timeout=SEEN)
+    expect(connection).to_contain_text("until it is stopped")
+    expect(panel.section("servers")).to_contain_text("Python 3", timeout=SEEN)
+    connection.get_by_role("button", name="Stop the backend").click()
+    expect(connection).to_contain_text("Stopped", timeout=SEEN)
+
+
+def test_nothing_is_lost_unasked(page, panel, client):
+    session = client.session("precious")
+    session.run_cell("weights = [1, 2, 3]")
+    sessions = panel.section("sessions")
+    stop = sessions.get_by_role("button", name="Stop session precious")
+    expect(stop).to_be_visible(timeout=SEEN)
+    stop.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 variable (weights)")
+    dialog.get_by_role("button", name="Keep it").click()
+    assert session.run_cell("weights", value=True).value == [1, 2, 3]
+    stop.click()
+    dialog.get_by_role("button", name="Do it all the same").click()
+    expect(stop).to_have_count(0, timeout=SEEN)
+    assert [each.state for each in client.sessions() if each.session == "precious"] in (
+        [],
+        ["stopped"],
+    )
+
+
+def test_a_session_is_started_by_its_form_and_used_in_the_notebook(
+    page, panel, client, remote_notebook_of
+):
+    notebook = remote_notebook_of("use", "")
+    panel.show()
+    sessions = panel.section("sessions")
+    sessions.get_by_role("button", name="Start a session").click()
+    form = sessions.get_by_role("form", name="Start a session")
+    form.get_by_label("Name").fill("maps")
+    form.get_by_role("button", name="Start", exact=True).click()
+    use = sessions.get_by_role("button", name="use session maps")
+    expect(use).to_be_visible(timeout=SEEN)
+    notebook.cell(1).click()
+    use.click()
+    expect(notebook.cell(1).locator(".cm-content")).to_have_text("%rexec use maps")
+    notebook.run_cell(1)
+    assert "maps" in notebook.output_text(1)
+
+
+def test_names_are_text_whatever_is_in_them(page, panel, client, gate):
+    client.session(EVIL).run_cell("x = 1")
+    client.session(ARABIC).run_cell("x = 1")
+    client.submit_call(wait_until, [str(gate)], label=EVIL)
+    sessions, jobs = panel.section("sessions"), panel.section("jobs")
+    expect(sessions).to_contain_text(EVIL, timeout=SEEN)
+    expect(sessions).to_contain_text(ARABIC, timeout=SEEN)
+    expect(jobs).to_contain_text(EVIL, timeout=SEEN)
+    # Text that runs the other way leaves the rest of its row as it is.
+    expect(sessions.locator("bdi", has_text=ARABIC).first).to_be_visible()
+    jobs.get_by_role("button", name="Log of").first.click()
+    expect(jobs.get_by_role("log")).to_be_visible()
+    sessions.get_by_role("button", name=f"Stop session {EVIL}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Keep it").click()
+    assert panel.panel.locator("img").count() == 0
+    assert page.title() != "broken"
+
+
+def test_five_hundred_jobs_are_a_short_list_to_draw(page, panel, client):
+    jobs = [client.submit_call(abs, [-number], label=f"number {number}") for number in range(500)]
+    assert [job.result(60) for job in jobs] == list(range(500))
+    section = panel.section("jobs")
+    rows = section.get_by_role("listitem")
+    expect(section.get_by_role("option", name="All (5")).to_have_count(1, timeout=SEEN)
+    assert rows.count() < 60
+    assert int(rows.first.get_attribute("aria-setsize")) >= 500
+    section.get_by_role("searchbox").fill("number 77")
+    expect(rows).to_have_count(1)
+    rows.first.get_by_role("button", name="Log of number 77").click()
+    expect(section.get_by_role("log")).to_be_visible()
+
+
+def test_a_log_is_followed_and_its_end_is_told(page, panel, client, gate):
+    code = LOUD.format(lines=50_000) + wait_for_file(gate) + "print('the very end')"
+    job = client.session("loud").submit_cell(code)
+    section = panel.section("jobs")
+    section.get_by_role("listitem").filter(has_text="loud").get_by_role("button").first.click()
+    log = section.get_by_role("log")
+    expect(log).to_contain_text("line 49999", timeout=3 * SEEN)
+    # Five megabytes, of which the page has the end.
+    assert log.locator(".rexec-Log-line").count() < 10_000
+    gate.touch()
+    expect(log).to_contain_text("the very end", timeout=SEEN)
+    expect(section.get_by_role("region", name="Log of")).to_contain_text("done", timeout=SEEN)
+    job.result(30)
+    bottom = log.evaluate("node => node.scrollHeight - node.clientHeight - node.scrollTop")
+    assert bottom < 20
+
+
+def test_progress_and_load_are_seen(page, panel, client, gate):
+    busy = "print('10%\\r 42%|####      | 42/100', end='', flush=True)\n"
+    code = (
+        busy
+        + f"data = bytearray(200_000_000)\nimport os\nwhile not os.path.exists({str(gate)!r}): pass"
+    )
+    client.session("busy").submit_cell(code)
+    bar = panel.section("jobs").get_by_role("progressbar").first
+    expect(bar).to_have_attribute("aria-valuenow", "42", timeout=SEEN)
+    usage = panel.section("usage")
+    expect(usage).to_contain_text("cores", timeout=SEEN)
+    page.wait_for_function(
+        r"""() => {
+            const text = document.querySelector('[data-section=usage]').innerText;
+            const cores = Number(/([0-9.]+) of [0-9.]+ cores/.exec(text)?.[1] ?? 0);
+            const megabytes = Number(/([0-9.]+) MB/.exec(text)?.[1] ?? 0);
+            return cores > 0.3 && megabytes > 200;
+        }""",
+        timeout=2 * SEEN,
+    )
+
+
+def test_a_dataset_is_found_and_the_code_that_loads_it_inserted(
+    page, panel, client, remote_notebook_of, tmp_path, files
+):
+    (tmp_path / "rain.csv").write_text("hour,mm\n1,0.5\n2,1.5\n")
+    with EndpointClient.local() as endpoint, contextlib.suppress(Exception):
+        endpoint.register_organization({"name": "hydrology", "title": "Hydrology"})
+    with EndpointClient.local() as endpoint:
+        name = f"rain-{time.time_ns()}"
+        endpoint.register_general_dataset(
+            {
+                "name": name,
+                "title": f"Rain {EVIL}",
+                "owner_org": "hydrology",
+                "resources": [{"name": "sums", "format": "CSV", "url": f"{files}/rain.csv"}],
+            }
+        )
+    notebook = remote_notebook_of("data", "")
+    panel.show()
+    catalog = panel.section("catalog")
+    catalog.get_by_role("searchbox").fill(name)
+    catalog.get_by_role("button", name="Search", exact=True).click()
+    expect(catalog).to_contain_text(EVIL, timeout=SEEN)
+    notebook.cell(1).click()
+    catalog.get_by_role("button", name="Insert the code that loads sums").click()
+    expect(notebook.cell(1).locator(".cm-content")).to_contain_text("read_csv")
+    notebook.run_cell(1)
+    assert "mm" in notebook.output_text(1)
+    assert page.title() != "broken"
+
+
+def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote_notebook_of):
+    client.session("keys").run_cell("x = 1")
+    for name in ("connection", "servers", "sessions", "jobs", "usage", "environment", "catalog"):
+        panel.section(name)
+    expect(panel.section("sessions")).to_contain_text("keys", timeout=SEEN)
+    wanted = panel.panel.evaluate(
+        """panel => [...panel.querySelectorAll('button, a[href], input, select, textarea, summary')]
+            .filter(node => node.checkVisibility() && node.tabIndex >= 0).length"""
+    )
+    panel.panel.locator(".rexec-Section-toggle").first.focus()
+    reached = 1
+    while page.evaluate("() => !!document.activeElement?.closest('#rexec-panel')"):
+        look = page.evaluate(
+            """() => {
+                const node = document.activeElement;
+                const frames = [null, "::after"].map(part => getComputedStyle(node, part));
+                return [node.outerHTML, frames.some(({ outlineStyle }) => outlineStyle !== "none")];
+            }"""
+        )
+        assert look[1] or reached == 1, look  # the first one was not reached by a key
+        page.keyboard.press("Tab")
+        reached += 1
+        assert reached < 300
+    assert reached - 1 >= wanted
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_pictures_of_the_sections(page, panel, client, gate, theme):
+    client.session("analysis").run_cell("x = 1")
+    code = f"for step in range(30): print(f'epoch {{step}}', flush=True)\n{wait_for_file(gate)}"
+    client.session("training").submit_cell(code)
+    set_theme(page, f"JupyterLab {theme}")
+    try:
+        jobs = panel.section("jobs")
+        rows = jobs.get_by_role("listitem").filter(has_text="training")
+        row = rows.filter(has_text="running")
+        row.get_by_role("button", name="Log of").click(timeout=SEEN)
+        expect(jobs.get_by_role("log")).to_contain_text("epoch 29", timeout=SEEN)
+        for name in (
+            "connection",
+            "servers",
+            "sessions",
+            "jobs",
+            "usage",
+            "environment",
+            "catalog",
+        ):
+            section = panel.section(name)
+            section.scroll_into_view_if_needed()
+            panel.picture_of(section, f"{name}-{theme.lower()}")
+    finally:
+        gate.touch()
+        set_theme(page, "JupyterLab Light")
+
+
+def wait_until(path):
+    import time
+    from pathlib import Path
+
+    while not Path(path).exists():
+        time.sleep(0.02)
