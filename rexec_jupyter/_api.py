@@ -37,7 +37,7 @@ Return = Literal["auto", "value", "ref", "none"]
 """How the value of a last expression comes: if it is small, always, as a reference, not."""
 _ANY_SIZE = 2**62
 
-provide(Ambient(lambda timeout: connect(timeout=timeout)))
+provide(Ambient(lambda timeout: connect(timeout=timeout), lambda: current().now().url or "local"))
 
 
 def run(  # noqa: PLR0913 - each is an option of a cell

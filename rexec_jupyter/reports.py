@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from rexec_jupyter.core.states import OPEN as OPEN  # noqa: PLC0414 - for those who use this
 from rexec_jupyter.widget.status import duration, size
 from rexec_jupyter.widget.table import Column, Table
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from rexec_jupyter.core.happenings import NameInfo
     from rexec_jupyter.core.protocol import JobInfo, SessionInfo
 
-OPEN = frozenset(("waiting", "queued", "starting", "running", "streaming", "interrupting"))
-"""States of jobs that have not ended."""
 RECENT = 20
 """Jobs that are listed unless more are asked for; open ones are listed in any case."""
 

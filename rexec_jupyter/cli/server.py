@@ -15,7 +15,7 @@ from rexec_jupyter.cli.exits import Exit
 from rexec_jupyter.cli.shared import LossError, answer, connected, json_option, note, size
 from rexec_jupyter.core.doctor import examine
 from rexec_jupyter.core.errors import ConnectionLostError
-from rexec_jupyter.core.losses import counted, of_sessions
+from rexec_jupyter.core.losses import counted, of_backend
 from rexec_jupyter.local.backend import LocalBackend
 from rexec_jupyter.local.connection import EndedError
 from rexec_jupyter.widget.status import duration
@@ -199,11 +199,7 @@ async def _down(*, force: bool) -> int:
 
 def _losses() -> list[str]:
     with connected("local", timeout=_PATIENCE) as client:
-        lost = of_sessions(client, client.sessions())
-        calls = [job for job in client.jobs() if job.kind == "call" and job.state in reports.OPEN]
-    if calls:
-        lost.append(f"{counted(len(calls), 'function')} running or waiting")
-    return lost
+        return of_backend(client)
 
 
 async def _stop(backend: LocalBackend, *, force: bool) -> str:

@@ -282,7 +282,7 @@ class Client:
         """
         lists = self._link.request_all(p.ListJobs, timeout)
         # Those that came together are as old as each other; the server tells the older one first.
-        jobs = [job for answer in lists for job in reversed(answer.jobs)]
+        jobs = [job for _, answer in lists for job in reversed(answer.jobs)]
         return sorted(jobs, key=lambda job: job.submitted_ago)
 
     def find_job(self, name: str, *, timeout: float = 10.0) -> p.JobInfo:
@@ -369,7 +369,13 @@ class Client:
             If not every server answers within `timeout` seconds.
         """
         lists = self._link.request_all(p.ListSessions, timeout)
-        rows = [row for answer in lists for row in answer.sessions]
+        # The interpreter that a server has ready for `default` is of no use in that of another.
+        rows = [
+            row
+            for scope, answer in lists
+            for row in answer.sessions
+            if not scope or row.session == scope
+        ]
         return sorted(rows, key=lambda row: row.session)
 
     def usage(self, *, timeout: float = 2.0) -> list[tuple[p.ServerState, p.Usage]]:

@@ -193,13 +193,15 @@ class Link:
         """
         return self._ask([message], timeout)[0]
 
-    def request_all(self, kind: type[p.Request], timeout: float) -> list[Any]:
-        """Ask all servers the same, and return the answers; else as `request`."""
+    def request_all(self, kind: type[p.Request], timeout: float) -> list[tuple[str, Any]]:
+        """Ask all servers the same, and return the answers with their scopes; else as `request`."""
         # Nothing comes from one that was lost: it would leave all others without an answer.
         away = ("absent", "lost")
-        scopes = [state.session for state in self.exchange.servers if state.state not in away]
-        messages = [kind(request=new_id(), session=scope or "default") for scope in scopes or [""]]
-        return [answer.message for answer in self._ask(messages, timeout)]
+        servers = self.exchange.servers
+        scopes = [state.session for state in servers if state.state not in away] or [""]
+        messages = [kind(request=new_id(), session=scope or "default") for scope in scopes]
+        answers = self._ask(messages, timeout)
+        return [(scope, each.message) for scope, each in zip(scopes, answers, strict=True)]
 
     def request_ready(
         self, kind: type[p.Request], timeout: float

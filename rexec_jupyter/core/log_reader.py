@@ -36,7 +36,9 @@ class LogReader:
     ----------
     tail
         Begin with the last so many lines, as far as the server finds them in the last
-        megabytes; 0: with the first one.
+        megabytes; 0: at `offset`.
+    offset
+        Begin there: `offset` of an earlier reader, or 0 for the first line.
 
     Attributes
     ----------
@@ -48,9 +50,13 @@ class LogReader:
         How the job ended, once that came; None before, and if nobody can tell.
     size
         Bytes in the log so far.
+    start, offset
+        Where it began to read, and where it goes on, in bytes of the log.
     """
 
-    def __init__(self, link: Link, job_id: str, session: str, *, tail: int = 0) -> None:
+    def __init__(
+        self, link: Link, job_id: str, session: str, *, tail: int = 0, offset: int = 0
+    ) -> None:
         self.job = job_id
         self.session = session
         self.known = True
@@ -59,14 +65,14 @@ class LogReader:
         self.size = 0
         self._over = False
         self._link = link
-        self._offset = 0
+        self.start = self.offset = offset
         self._output = OutputReader()
         self._ready: list[Happening] = []
         self._heard = time.monotonic()
         self._begin(tail)
 
     def __repr__(self) -> str:
-        return f"<LogReader of job {self.job[:8]}…, {self.state}, {self._offset:,} bytes read>"
+        return f"<LogReader of job {self.job[:8]}…, {self.state}, {self.offset:,} bytes read>"
 
     @property
     def ended(self) -> bool:
@@ -109,7 +115,7 @@ class LogReader:
         happenings: list[Happening] = []
         self._page(happenings, 0.0, tail=tail)
         size = self.size
-        while tail and self._offset < size and not self._over:
+        while tail and self.offset < size and not self._over:
             self._page(happenings, 0.0)
         self._ready = last_lines(happenings, tail) if tail else happenings
 
@@ -119,7 +125,7 @@ class LogReader:
             request=new_id(),
             session=self.session,
             job=self.job,
-            offset=self._offset,
+            offset=self.offset,
             tail=tail,
             wait=wait,
         )
@@ -132,12 +138,14 @@ class LogReader:
             return False
         self._heard = time.monotonic()
         self._take(message, b"" if frame is None else frame, happenings)
-        return self._offset < self.size
+        return self.offset < self.size
 
     def _take(self, page: Any, frame: p.Buffer, happenings: list[Happening]) -> None:
         self.known = page.known
         self.size = page.size
-        self._offset = page.next
+        if self.offset == self.start:
+            self.start = page.offset
+        self.offset = page.next
         for kind, content, more in logs.unpack(frame):
             if kind == "source":
                 self.source = bytes(content).decode(errors="replace")
@@ -146,7 +154,7 @@ class LogReader:
                 self._over = True
             elif happening := self._output.take(kind, content, more=more):  # type: ignore[arg-type]
                 happenings.append(happening)
-        if page.ended and self._offset >= self.size:
+        if page.ended and self.offset >= self.size:
             self._over = True
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rexec_jupyter.core.states import OPEN
+
 if TYPE_CHECKING:
     from rexec_jupyter.core.client import Client
     from rexec_jupyter.core.happenings import NameInfo
@@ -46,6 +48,15 @@ def of_sessions(client: Client, infos: Iterable[SessionInfo]) -> list[str]:
     return [
         f"session {info.session}: {loss}" for info in infos for loss in of_session(client, info)
     ]
+
+
+def of_backend(client: Client) -> list[str]:
+    """Tell what ends with the whole backend: sessions, and functions that run or wait."""
+    lost = of_sessions(client, client.sessions())
+    calls = [job for job in client.jobs() if job.kind == "call" and job.state in OPEN]
+    if calls:
+        lost.append(f"{counted(len(calls), 'function')} running or waiting")
+    return lost
 
 
 def _described(client: Client, job: str) -> str:

@@ -151,9 +151,13 @@ class Settings:
             self.unset(name, save=save)
         else:
             parsed = parse(setting.name, value)
+            self._command[setting.name] = parsed
             if save:
                 _save(self.path, setting.name, setting.write(parsed))
-            self._command[setting.name] = parsed
+                # From now on what anybody saves holds here too, unless something is in the way.
+                del self._command[setting.name]
+                if getattr(self.now(), setting.attribute) != parsed:
+                    self._command[setting.name] = parsed
         return getattr(self.now(), setting.attribute)
 
     def unset(self, name: str, *, save: bool = False) -> None:

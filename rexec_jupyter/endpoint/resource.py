@@ -58,6 +58,23 @@ def end(deployment: rexec.Deployment, name: str) -> Steps[bool]:
     return answer.ok
 
 
+def restart(deployment: rexec.Deployment, name: str) -> Steps[dict[str, Any] | None]:
+    """Have a server replaced by one like it; None if there is none."""
+    failing = "Failed to replace the server"
+    request = rexec.request_to("POST", deployment, f"{_path(name)}/restart", repeatable=True)
+    answer = _known((yield from reach(request, failing)), failing)
+    return understood(answer, failing) if answer.ok else None
+
+
+def log(deployment: rexec.Deployment, name: str, part: str, lines: int) -> Steps[str | None]:
+    """Return the last lines of a log of a server; None if there is none."""
+    failing = "Failed to read the log"
+    path = f"{_path(name)}/logs"
+    request = rexec.request_to("GET", deployment, path, query={"part": part, "tail": lines})
+    answer = _known((yield from reach(request, failing)), failing)
+    return answer.content.decode(errors="replace") if answer.ok else None
+
+
 def extend(deployment: rexec.Deployment, name: str, seconds: float) -> Steps[Answer]:
     """Ask for a longer life of a server, and return the answer even if it says no."""
     failing = "Failed to let the server live longer"

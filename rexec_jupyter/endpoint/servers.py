@@ -34,12 +34,23 @@ class Servers:
         The endpoint's address.
     token
         Returns the user's token.
+    timeout
+        Seconds that endpoint and deploy API may be silent.
+    retries
+        How often a request that may be repeated is.
     """
 
-    def __init__(self, url: str, token: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        *,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+    ) -> None:
         self.url = url
         self._tending = Tending(url, token)
-        self._driver = Driver(url, "", TIMEOUT, RETRIES)
+        self._driver = Driver(url, "", timeout, retries)
 
     def __repr__(self) -> str:
         return f"<Servers at {self.url}>"
@@ -60,5 +71,7 @@ class Servers:
     have = _waiting(Tending.have)
     begin = _waiting(Tending.begin)
     end = _waiting(Tending.end)
+    restart = _waiting(Tending.restart)
+    log = _waiting(Tending.log)
     extend = _waiting(Tending.extend)
     wait_ready = _waiting(Tending.wait_ready)

@@ -208,6 +208,24 @@ class Tending:
         """Have a server end in good order; tell whether there was one."""
         return (yield from self._ask(lambda d: resource.end(d, name), "end the server"))
 
+    def restart(self, name: str) -> Steps[Told | None]:
+        """Have a server replaced by one like it, and return what is told; None if there is none."""
+        return (yield from self._ask(lambda d: resource.restart(d, name), "restart the server"))
+
+    def log(self, name: str, part: str = "environment", *, lines: int = 1000) -> Steps[str | None]:
+        """Return the end of a log of a server; None if there is none.
+
+        Parameters
+        ----------
+        name
+            The server.
+        part
+            ``exec`` of the user's code, ``agent``, or ``environment`` of the installer.
+        lines
+            Lines at most.
+        """
+        return (yield from self._ask(lambda d: resource.log(d, name, part, lines), "tell the log"))
+
     def extend(self, name: str, seconds: float) -> Steps[Told]:
         """Let no clock end a server within so many seconds, and return what is told of it.
 

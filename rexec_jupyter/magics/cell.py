@@ -59,6 +59,7 @@ class CellRunner:
         """What each session holds."""
         self.names = NamesCache()
         """The variables of each session, as far as they are known here."""
+        self._url = ""  # of the backend that all this is of
         self.client: Client | None = None
         """The connection, once there is one."""
         self.last_job = ""
@@ -79,8 +80,17 @@ class CellRunner:
 
     def connected(self) -> Client:
         """Return the connection of this process; the first use makes it."""
+        self._settle()
         self.client = default_client()
         return self.client
+
+    def _settle(self) -> None:
+        """Know nothing of sessions any more once the settings name another backend."""
+        before, self._url = self._url, self._settings.now().url or "local"
+        if before not in ("", self._url):
+            self.ledgers.clear()
+            for session in self.names.sessions():
+                self.names.clear(session)
 
     def close(self) -> None:
         """End the connection, if there is one, and leave IPython as it was."""
@@ -110,6 +120,7 @@ class CellRunner:
         """
         self._keep_secret(options)
         try:
+            self._settle()
             above = [] if is_line else reading.above(source, self.shell)
             names = reading.read(source, self.shell, first_line=len(above) + 1)
             if options.explain:

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.notebook import ARTIFACTS, SECONDS
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+SECTIONS = ("connection", "servers", "sessions", "jobs", "usage", "environment", "catalog")
 SEEN = 10 * SECONDS
 PICTURES = Path(os.environ.get("REXEC_PICTURES") or ARTIFACTS)
 

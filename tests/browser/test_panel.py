@@ -4,13 +4,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.notebook import Notebook, open_lab, open_notebook, screenshot, set_theme
-from tests.browser.panel import SEEN, Panel
+from tests.browser.panel import SECTIONS, SEEN, Panel
 from tests.browser.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 
 LOAD = "%load_ext rexec_jupyter"
-SECTIONS = ("connection", "servers", "sessions", "jobs", "usage", "environment", "catalog")
 
 
 @pytest.fixture
@@ -117,3 +116,24 @@ def test_axe_finds_nothing_serious_at_any_width(page, panel, remote_notebook_of,
         gate.touch()
         set_theme(page, "JupyterLab Light")
         notebook.wait_until_run()
+
+
+def test_notebook_7_has_the_panel_and_the_button_too(chromium, lab, backend):
+    context = chromium.new_context(viewport={"width": 1100, "height": 800})
+    page = context.new_page()
+    try:
+        path = lab.write_notebook("seven.ipynb", "6 * 7")
+        page.goto(f"{lab.url}/notebooks/{path}?token={lab.token}")
+        button = page.locator("[data-jp-item-name='rexec-remote']").get_by_role("button")
+        button.click(timeout=3 * SEEN)
+        expect(page.locator(".jp-Cell").nth(1)).to_contain_text("%%rexec", timeout=SEEN)
+        page.get_by_text("View", exact=True).click()
+        page.get_by_text("Left Sidebar").hover()
+        page.get_by_text("Show Remote execution").click()
+        panel = Panel(page)
+        expect(panel.panel).to_be_visible(timeout=SEEN)
+        expect(panel.section("connection")).to_contain_text("this computer", timeout=SEEN)
+        assert panel.findings() == []
+    finally:
+        context.close()
+        lab.shut_down_kernels()

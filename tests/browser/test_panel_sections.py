@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 
 import rexec_jupyter as rexec
 from rexec_jupyter.endpoint.client import EndpointClient
+from rexec_jupyter.endpoint.errors import ConflictError, InvalidError
 from tests.browser.notebook import set_theme
-from tests.browser.panel import SEEN, Panel
+from tests.browser.panel import SECTIONS, SEEN, Panel
 from tests.browser.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
@@ -139,7 +140,7 @@ def test_five_hundred_jobs_are_a_short_list_to_draw(page, panel, client):
     assert [job.result(60) for job in jobs] == list(range(500))
     section = panel.section("jobs")
     rows = section.get_by_role("listitem")
-    expect(section.get_by_role("option", name="All (5")).to_have_count(1, timeout=SEEN)
+    expect(section.get_by_role("option", name="All (50")).to_have_count(1, timeout=SEEN)
     assert rows.count() < 60
     assert int(rows.first.get_attribute("aria-setsize")) >= 500
     section.get_by_role("searchbox").fill("number 77")
@@ -191,18 +192,8 @@ def test_a_dataset_is_found_and_the_code_that_loads_it_inserted(
     page, panel, client, remote_notebook_of, tmp_path, files
 ):
     (tmp_path / "rain.csv").write_text("hour,mm\n1,0.5\n2,1.5\n")
-    with EndpointClient.local() as endpoint, contextlib.suppress(Exception):
-        endpoint.register_organization({"name": "hydrology", "title": "Hydrology"})
-    with EndpointClient.local() as endpoint:
-        name = f"rain-{time.time_ns()}"
-        endpoint.register_general_dataset(
-            {
-                "name": name,
-                "title": f"Rain {EVIL}",
-                "owner_org": "hydrology",
-                "resources": [{"name": "sums", "format": "CSV", "url": f"{files}/rain.csv"}],
-            }
-        )
+    name = f"rain-{time.time_ns()}"
+    register(name, f"Rain {EVIL}", f"{files}/rain.csv")
     notebook = remote_notebook_of("data", "")
     panel.show()
     catalog = panel.section("catalog")
@@ -219,7 +210,7 @@ def test_a_dataset_is_found_and_the_code_that_loads_it_inserted(
 
 def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote_notebook_of):
     client.session("keys").run_cell("x = 1")
-    for name in ("connection", "servers", "sessions", "jobs", "usage", "environment", "catalog"):
+    for name in SECTIONS:
         panel.section(name)
     expect(panel.section("sessions")).to_contain_text("keys", timeout=SEEN)
     wanted = panel.panel.evaluate(
@@ -243,33 +234,78 @@ def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote
     assert reached - 1 >= wanted
 
 
+def test_what_a_notebook_is_told_holds_here_and_an_alert_leads_to_what_mends_it(
+    page, panel, remote_notebook_of
+):
+    url = "http://127.0.0.1:9/lab"
+    notebook = remote_notebook_of(
+        "agree", f"%rexec config url {url} --save", "%rexec config url local --save"
+    )
+    panel.show()
+    connection = panel.section("connection")
+    try:
+        notebook.run_cell(1)
+        expect(connection).to_contain_text("Not logged in", timeout=SEEN)
+        alert = panel.panel.locator(".rexec-Alerts").get_by_role("listitem")
+        expect(alert).to_contain_text("There is no token for")
+        for theme in ("Light", "Dark"):
+            set_theme(page, f"JupyterLab {theme}")
+            panel.picture_of(panel.panel.locator(".rexec-Alerts"), f"alerts-{theme.lower()}")
+        alert.get_by_role("button", name="Log in").click()
+        form = connection.get_by_role("form", name="Log in to an endpoint")
+        expect(form.get_by_label("Address")).to_have_value(url)
+        form.get_by_label("Token", exact=True).fill("no-such-token")
+        form.get_by_role("button", name="Log in").click()
+        # Nobody is there to ask.
+        expect(form).to_contain_text("Connection refused", timeout=3 * SEEN)
+        assert "no-such-token" not in page.content()
+    finally:
+        set_theme(page, "JupyterLab Light")
+        notebook.run_cell(2)
+    expect(connection).to_contain_text("this computer", timeout=SEEN)
+    expect(panel.panel.locator(".rexec-Alerts").get_by_role("listitem")).to_have_count(0)
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_pictures_of_the_sections(page, panel, client, gate, theme):
+    register("rainfall-2026", "Rainfall, hourly sums", "https://data.example.org/2026.csv")
     client.session("analysis").run_cell("x = 1")
+    loading = client.submit_call(abs, [-1], label="load_gauges")
+    loading.result(30)
     code = f"for step in range(30): print(f'epoch {{step}}', flush=True)\n{wait_for_file(gate)}"
-    client.session("training").submit_cell(code)
+    client.session("training").submit_cell(code, label="train the model")
     set_theme(page, f"JupyterLab {theme}")
+    page.set_viewport_size({"width": 1280, "height": 1600})
     try:
-        jobs = panel.section("jobs")
-        rows = jobs.get_by_role("listitem").filter(has_text="training")
-        row = rows.filter(has_text="running")
-        row.get_by_role("button", name="Log of").click(timeout=SEEN)
-        expect(jobs.get_by_role("log")).to_contain_text("epoch 29", timeout=SEEN)
-        for name in (
-            "connection",
-            "servers",
-            "sessions",
-            "jobs",
-            "usage",
-            "environment",
-            "catalog",
-        ):
-            section = panel.section(name)
-            section.scroll_into_view_if_needed()
-            panel.picture_of(section, f"{name}-{theme.lower()}")
+        panel.resize(360)
+        expect(panel.section("sessions")).to_contain_text("busy", timeout=SEEN)
+        row = panel.section("jobs").get_by_role("listitem").filter(has_text="train the model")
+        row.filter(has_text="running").get_by_role("button", name="Log of").click(timeout=SEEN)
+        expect(panel.section("jobs").get_by_role("log")).to_contain_text("epoch 29", timeout=SEEN)
+        catalog = panel.section("catalog")
+        catalog.get_by_role("searchbox").fill("rainfall")
+        catalog.get_by_role("button", name="Search", exact=True).click()
+        expect(catalog).to_contain_text("hourly sums", timeout=SEEN)
+        # Some seconds of it.
+        line = "() => (document.querySelector('.rexec-Plot-line')?.getTotalLength() ?? 0) > 20"
+        page.wait_for_function(line, timeout=2 * SEEN)
+        for name in SECTIONS:
+            panel.picture_of(panel.section(name), f"{name}-{theme.lower()}")
     finally:
         gate.touch()
+        page.set_viewport_size({"width": 1280, "height": 900})
         set_theme(page, "JupyterLab Light")
+
+
+def register(name, title, url):
+    """Have a dataset in the catalog of the embedded backend."""
+    with EndpointClient.local() as endpoint:
+        with contextlib.suppress(ConflictError, InvalidError):
+            endpoint.register_organization({"name": "hydrology", "title": "Hydrology"})
+        resources = [{"name": "sums", "format": "CSV", "url": url}]
+        dataset = {"name": name, "title": title, "owner_org": "hydrology", "resources": resources}
+        with contextlib.suppress(ConflictError, InvalidError):
+            endpoint.register_general_dataset(dataset)
 
 
 def wait_until(path):

@@ -1,12 +1,10 @@
 """`connect(url, token=…)`: from an endpoint to a function that ran, through real parts."""
 
 import getpass
-import io
 import json
 import sys
 import threading
 import types
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from tests.backend.embedding import private_backend
 from tests.endpoint.answering import Answering, Reply
 from tests.endpoint.canary import MARK, secret, watch
 from tests.endpoint.deploying import deploying, servers_of
+from tests.endpoint.packages import offer
 from tests.endpoint.service import Endpoint
 
 PYTHON = f"python=={sys.version_info.major}.{sys.version_info.minor}"
@@ -239,32 +238,6 @@ def test_who_waits_is_told_at_once_and_asks_no_clock(endpoint, deploy, there, to
     paths = [each.path.removeprefix("/rexec") for each in deploy.asked[asked:]]
     assert paths.count("/v1/servers/default") <= 1  # that it is ready
     assert backend.progress == ""
-
-
-def offer(index, name, go_on):
-    """Have an index offer a package whose files it sends as soon as `go_on` is set."""
-    file, about = f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-    wheel = io.BytesIO()
-    with zipfile.ZipFile(wheel, "w") as parts:
-        parts.writestr(f"{name}.py", "answer = 42\n")
-        parts.writestr(f"{about}/METADATA", metadata)
-        parts.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        parts.writestr(f"{about}/RECORD", "")
-
-    def send(handler):
-        assert go_on.wait(PATIENCE)
-        handler.send_response(200)
-        handler.send_header("content-length", str(len(wheel.getvalue())))
-        handler.end_headers()
-        handler.wfile.write(wheel.getvalue())
-
-    page = f'<a href="/{file}" data-core-metadata="true">{file}</a>'.encode()
-    index.answer("GET", f"/simple/{name}/", Reply(200, page, {"content-type": "text/html"}))
-    index.answer("GET", f"/{file}.metadata", Reply(200, metadata.encode()))
-    index.answer("GET", f"/{file}", Reply(content=send))
 
 
 def test_what_the_installer_says_is_told_as_it_says_it(endpoint, index, token):

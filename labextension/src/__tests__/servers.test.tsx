@@ -60,7 +60,7 @@ async function opened(): Promise<HTMLElement> {
 it('tells what a server is and how it does', () => {
   shown(server({ gpu: 1, running: 2, queued: 1, ends: Date.now() / 1000 + 2 * 3600 + 30 }));
   const text = screen.getByRole('listitem').textContent;
-  for (const part of ['train', 'is ready', 'small', 'Python 3.11', '2 cores', '4 GiB', '1 GPU']) {
+  for (const part of ['train', 'ready', 'small', 'Python 3.11', '2 cores', '4 GiB', '1 GPU']) {
     expect(text).toContain(part);
   }
   expect(text).toContain('2 jobs run');
@@ -274,5 +274,5 @@ it('says when a server gets into another state, and not what there was', () => {
   const said = screen.getByRole('status');
   expect(said.textContent).toBe('');
   tell(panel, { servers: [server()] });
-  expect(said.textContent).toBe('Server train: is ready.');
+  expect(said.textContent).toBe('Server train: ready.');
 });

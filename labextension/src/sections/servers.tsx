@@ -275,14 +275,14 @@ function TimeLeft(props: { ends: number }): React.JSX.Element {
 
 function stateText(server: IServer, trans: TranslationBundle): string {
   const words: Record<string, string> = {
-    requested: trans.__('is requested'),
+    requested: trans.__('requested'),
     scheduling: trans.__('waits for a place'),
     pulling: trans.__('fetches its image'),
     installing: trans.__('installs packages'),
     starting: trans.__('starts'),
-    ready: trans.__('is ready'),
+    ready: trans.__('ready'),
     suspect: trans.__('does not answer'),
-    lost: trans.__('is lost'),
+    lost: trans.__('lost'),
     draining: trans.__('ends soon'),
     stopping: trans.__('stops'),
     failed: trans.__('failed')

@@ -1,0 +1,240 @@
+"""A Jupyter server of the tests' own with the panel's extension, and who listens to it."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import psutil
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.backend.brokering import until
+
+# As behind a hub: nothing may take the server to be at the root of its host.
+BASE_URL = "/user/x"
+STOP_SECONDS = 20
+_EXTENSION = {"rexec_jupyter.labapp": True}
+# They take a second to load, and have nothing to do here.
+_OTHERS = dict.fromkeys(
+    ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook", "notebook_shim"), False
+)
+
+
+class Jupyter:
+    """The server.
+
+    Attributes
+    ----------
+    received
+        Everything that it ever answered, or said on a stream.
+    """
+
+    def __init__(self, directory, *arguments, **environment):
+        self.directory = directory
+        self.log = directory / "jupyter.log"
+        self.token = secrets.token_hex(16)
+        self.received = bytearray()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        self._command = [
+            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--ip=127.0.0.1"),
+            *(f"--port={self.port}", "--ServerApp.port_retries=0"),
+            f"--ServerApp.base_url={BASE_URL}/",
+            f"--ServerApp.jpserver_extensions={_OTHERS | _EXTENSION}",
+            *(["--allow-root"] if os.geteuid() == 0 else []),
+            *arguments,
+        ]
+        self._environment = _environment(directory, self.token) | environment
+        self._process = None
+        self._client = httpx.Client(
+            base_url=f"http://{self.host}{BASE_URL}/rexec/api",
+            headers={"Authorization": f"token {self.token}"},
+            timeout=60,
+            verify=False,
+        )
+
+    def __enter__(self):
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until(self._answers, "the Jupyter server")
+        return self
+
+    def __exit__(self, *_):
+        self._client.close()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def _answers(self):
+        assert self._process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        return False
+
+    def ask(self, method, path, body=None, **query):
+        """Return the status code and the JSON of an answer."""
+        content = None if body is None else json.dumps(body)
+        answer = self._client.request(method, path, content=content, params=query or None)
+        self.received += answer.content + str(answer.headers).encode()
+        return answer.status_code, answer.json()
+
+    def get(self, path, **query):
+        """Return the JSON of an answer that is good."""
+        status, told = self.ask("GET", path, **query)
+        assert status == 200, told
+        return told
+
+    def do(self, method, path, **body):
+        """Do something that succeeds; return what is said of it."""
+        status, told = self.ask(method, path, body)
+        assert status == 200, told
+        return told["text"]
+
+    def refused(self, status, method, path, **body):
+        """Do something that is refused; return the problem."""
+        got, told = self.ask(method, path, body)
+        assert got == status, told
+        assert told["message"]
+        return told
+
+    @contextlib.contextmanager
+    def stream(self):
+        """Listen as a browser tab does."""
+        with connect(
+            f"ws://{self.host}{BASE_URL}/rexec/api/events",
+            additional_headers={"Authorization": f"token {self.token}"},
+            max_size=None,
+            close_timeout=1,
+            ping_interval=None,
+        ) as socket_:
+            yield Stream(socket_, self)
+
+
+class Stream:
+    """One tab: what it knows, from all that it was told so far."""
+
+    def __init__(self, socket_, jupyter):
+        self.messages = []
+        self.connection = {}
+        self.alerts, self.servers, self.sessions, self.usage = [], [], [], []
+        self.jobs = {}
+        self.installing = {}
+        self._jupyter = jupyter
+        self._socket = socket_
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        with contextlib.suppress(ConnectionClosed):
+            for text in self._socket:
+                self._jupyter.received += text.encode()
+                message = json.loads(text)
+                if message["type"] == "news":
+                    self._take(message)
+                self.messages.append(message)
+
+    def _take(self, news):
+        for part in ("connection", "alerts", "servers", "sessions"):
+            setattr(self, part, news.get(part, getattr(self, part)))
+        if news.get("all_jobs"):
+            self.jobs = {}
+        self.jobs = self.jobs | {job["id"]: job for job in news.get("jobs", ())}
+        for job in news.get("gone", ()):
+            self.jobs = {each: told for each, told in self.jobs.items() if each != job}
+        self.usage = [*self.usage, *news.get("usage", ())]
+        for name, lines in news.get("installing", {}).items():
+            self.installing[name] = [*self.installing.get(name, ()), *lines]
+
+    @property
+    def state(self):
+        return self.connection.get("state")
+
+    @property
+    def news(self):
+        return [message for message in self.messages if message["type"] == "news"]
+
+    def server(self, name="default"):
+        return next((each for each in self.servers if each["name"] == name), None)
+
+    def session(self, name):
+        return next((each for each in self.sessions if each["name"] == name), None)
+
+    def job(self, **wanted):
+        return next(
+            (job for job in list(self.jobs.values()) if wanted.items() <= job.items()), None
+        )
+
+    def alert(self, beginning):
+        return next((each for each in self.alerts if each["key"].startswith(beginning)), None)
+
+    def until(self, condition, what="news", patience=30.0):
+        try:
+            return until(lambda: condition(self), what, patience)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}; last: {self.connection} {self.alerts} {self.servers} {self.sessions}\n"
+                f"{self._jupyter.log.read_text()[-3000:]}"
+            ) from None
+
+
+def await_end(embedded):
+    """Wait until nothing is left of the embedded backend, of which no Jupyter server is a part."""
+    left = []
+
+    def ended():
+        left[:] = [
+            each
+            for each in embedded.remains()
+            if not (isinstance(each, psutil.Process) and "jupyter_server" in each.cmdline())
+        ]
+        return not left
+
+    try:
+        until(ended, "the end of the embedded backend")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; left: {left}") from None
+
+
+def segment(name):
+    """Return a name as a part of a path."""
+    return quote(name, safe="")
+
+
+def _environment(home, token):
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_", "REXEC_"))
+    }
+    return inherited | {
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
+        "JUPYTER_DATA_DIR": str(home / ".local" / "share" / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / ".ipython"),
+        "REXEC_CONFIG_DIR": str(home / "rexec"),
+        "REXEC_RUNTIME_DIR": os.environ["REXEC_RUNTIME_DIR"],
+        "JUPYTER_TOKEN": token,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
