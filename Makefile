@@ -45,7 +45,7 @@ lab: $(READY) $(PANEL)  ## open JupyterLab with the demo notebook (LAB_ARGS='--n
 	@test -d build/workspaces || \
 	  JUPYTERLAB_WORKSPACES_DIR=build/workspaces $(BIN)/jupyter lab workspaces import $(WORKSPACE) >/dev/null
 	JUPYTERLAB_WORKSPACES_DIR=build/workspaces PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/jupyter lab $(ALLOW_ROOT) $(LAB_ARGS) $(DEMO)
+	  $(BIN)/jupyter lab $(ALLOW_ROOT) --LabApp.default_url=/lab/tree/$(DEMO) $(LAB_ARGS)
 
 quickstart: $(READY)  ## run the demo notebook from end to end, without a browser
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
@@ -60,7 +60,7 @@ lint: $(READY) $(PANEL)  ## check style, formatting and types
 	$(BIN)/mypy
 	$(NPM) run --silent check
 
-bench: $(READY)  ## run the benchmarks (BENCH_ARGS=...)
+bench: browser $(PANEL)  ## run the benchmarks (BENCH_ARGS=...)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 images: $(IMAGES:%=image-%)  ## build the containers' images (BASE_IMAGE=... IMAGE_PREFIX=... TAG=...)

@@ -15,6 +15,7 @@ from tests.bench import (
     calls,
     endpoint,
     notebook,
+    panel,
     printing,
     startup,
 )
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "broker-memory-reader": broker_memory.stopped_reader,
     "endpoint-sqlite": endpoint.sqlite,
     "endpoint-postgresql": endpoint.postgresql,
+    "panel": panel.panel,
 }
 """Functions that take a `Bench` and yield rows."""
 

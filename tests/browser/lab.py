@@ -68,7 +68,7 @@ def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
     """Run a JupyterLab; with `again`, one in the place of another that ended."""
     root = directory / "notebooks"
     root.mkdir(exist_ok=True)
-    lab = again or Lab(_free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
+    lab = again or Lab(free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
     _write_settings(directory / ".jupyter" / "lab" / "user-settings")
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser"),
@@ -83,7 +83,7 @@ def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
         process = subprocess.Popen(
             command,
             cwd=root,
-            env=_environment(directory, lab.token),
+            env=environment(directory, lab.token),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -100,13 +100,15 @@ def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
                 process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _environment(home: Path, token: str) -> dict[str, str]:
+def environment(home: Path, token: str) -> dict[str, str]:
+    """Return the environment of a Jupyter server that has nothing of whoever runs the tests."""
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -17,10 +16,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.backend.brokering import until
+from tests.browser import lab
 
 # As behind a hub: nothing may take the server to be at the root of its host.
 BASE_URL = "/user/x"
 STOP_SECONDS = 20
+_PROGRAMS = {"jupyter_server", "jupyterhub.singleuser"}
 _EXTENSION = {"rexec_jupyter.labapp": True}
 # They take a second to load, and have nothing to do here.
 _OTHERS = dict.fromkeys(
@@ -42,9 +43,7 @@ class Jupyter:
         self.log = directory / "jupyter.log"
         self.token = secrets.token_hex(16)
         self.received = bytearray()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = lab.free_port()
         self.host = f"127.0.0.1:{self.port}"
         self._command = [
             *(sys.executable, "-m", "jupyter_server", "--no-browser", "--ip=127.0.0.1"),
@@ -54,7 +53,8 @@ class Jupyter:
             *(["--allow-root"] if os.geteuid() == 0 else []),
             *arguments,
         ]
-        self._environment = _environment(directory, self.token) | environment
+        own = {"REXEC_CONFIG_DIR": str(directory / "rexec")}
+        self._environment = lab.environment(directory, self.token) | own | environment
         self._process = None
         self._client = httpx.Client(
             base_url=f"http://{self.host}{BASE_URL}/rexec/api",
@@ -206,7 +206,7 @@ def await_end(embedded):
         left[:] = [
             each
             for each in embedded.remains()
-            if not (isinstance(each, psutil.Process) and "jupyter_server" in each.cmdline())
+            if not (isinstance(each, psutil.Process) and _PROGRAMS & set(each.cmdline()))
         ]
         return not left
 
@@ -219,22 +219,3 @@ def await_end(embedded):
 def segment(name):
     """Return a name as a part of a path."""
     return quote(name, safe="")
-
-
-def _environment(home, token):
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("JUPYTER", "IPYTHON", "XDG_", "REXEC_"))
-    }
-    return inherited | {
-        "HOME": str(home),
-        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
-        "JUPYTER_DATA_DIR": str(home / ".local" / "share" / "jupyter"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "IPYTHONDIR": str(home / ".ipython"),
-        "REXEC_CONFIG_DIR": str(home / "rexec"),
-        "REXEC_RUNTIME_DIR": os.environ["REXEC_RUNTIME_DIR"],
-        "JUPYTER_TOKEN": token,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from rexec_jupyter._version import __version__
+from tests.bench.panel import code_size
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -78,8 +79,7 @@ def test_the_wheel_brings_the_panel_and_has_its_server_extension_enabled(wheel, 
 
 
 def test_the_panel_is_small():
-    static = ROOT / "build/labextension/static"
-    assert sum(file.stat().st_size for file in static.glob("*.js")) < 150_000
+    assert 50_000 < code_size() < 150_000
 
 
 def test_the_panels_types_are_those_of_the_server():
