@@ -30,7 +30,7 @@ def execute(page, command):
 
 def test_the_launcher_makes_a_notebook_whose_cells_run_remotely(page, lab):
     execute(page, "launcher:create")
-    page.locator(".jp-LauncherCard", has_text="Notebook with rexec").click()
+    page.locator(".jp-LauncherCard:visible", has_text="Notebook with rexec").click()
     notebook = Notebook(page)
     expect(notebook.cell(1)).to_be_visible(timeout=SEEN)
     notebook.wait_for_kernel("idle")
