@@ -82,14 +82,14 @@ def build(service, tag, *options):
 def postgresql():
     """Return the name of an image of PostgreSQL that the cluster has, or can fetch.
 
-    The chart's own comes from a public registry. Where images are brought into the cluster
-    instead, one that stands in for it is made and brought there.
+    The chart's own comes from where the others come from. Where images are brought into the
+    cluster instead, one that stands in for it is made and brought there.
     """
     if given := os.environ.get(POSTGRESQL):
         return given
     if not (loader := os.environ.get(LOADER)):
         values = yaml.safe_load((ROOT / "helm/rexec/charts/postgresql/values.yaml").read_text())
-        return "docker.io/library/{repository}:{tag}".format(**values["image"])
+        return "{repository}:{tag}".format(**values["image"])
     name = image("postgresql")
     docker(
         *("build", "--quiet", "--build-arg", f"BASE_IMAGE={BASE}", "--tag", name),
