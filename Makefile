@@ -33,7 +33,7 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test test-cluster test-binder lint browser postgresql compose bench bench-cluster \
+.PHONY: help setup lab quickstart test test-cluster test-binder lint lint-python lint-panel test-panel browser postgresql compose bench bench-cluster \
   images format clean
 
 help:  ## show this list
@@ -50,17 +50,24 @@ lab: $(READY) $(PANEL)  ## open JupyterLab with the demo notebook (LAB_ARGS='--n
 quickstart: $(READY)  ## run the demo notebook from end to end, without a browser
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py $(DEMO)
 
-test: lint browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
-	$(NPM) test
+test: browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
+	@$(MAKE) --jobs=2 --output-sync=target lint-python lint-panel test-panel
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(READY) $(PANEL)  ## check style, formatting and types
+lint: lint-python lint-panel  ## check style, formatting and types
+
+lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-panel: $(PANEL)
 	$(NPM) run --silent check
 
-bench: browser $(PANEL)  ## run the benchmarks (BENCH_ARGS=...)
+test-panel: $(PANEL)
+	$(NPM) test --silent
+
+bench: browser  ## run the benchmarks (BENCH_ARGS=...)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 images: $(IMAGES:%=image-%)  ## build the containers' images (BASE_IMAGE=... IMAGE_PREFIX=... TAG=...)
@@ -92,7 +99,7 @@ clean:  ## remove .venv and everything else that was generated
 	rm -rf $(VENV) build dist node_modules labextension/lib labextension/*.tsbuildinfo .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/browser/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-browser: $(READY)
+browser: $(READY) $(PANEL)
 	@if [ ! -x "$(CHROMIUM)" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; \

@@ -147,6 +147,7 @@ def test_five_hundred_jobs_are_a_short_list_to_draw(page, panel, client):
     expect(rows).to_have_count(1)
     rows.first.get_by_role("button", name="Log of number 77").click()
     expect(section.get_by_role("log")).to_be_visible()
+    section.get_by_role("searchbox").fill("")
 
 
 def test_a_log_is_followed_and_its_end_is_told(page, panel, client, gate):

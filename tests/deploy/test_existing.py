@@ -2,6 +2,7 @@
 
 import pytest
 
+from rexec_jupyter.core.protocol import VERSIONS
 from tests.deploy.serving import serving, until
 
 LINES = ["python==3.11", "numpy>=1.26"]
@@ -83,7 +84,7 @@ def test_the_broker_is_told(client, running):
         "broker_external_port": 5559,
         "broker_external_url": "broker.example.org:5559",
         "curve_public_key": running.app.state.parts.tickets.broker.key,
-        "protocol": [1, 1],
+        "protocol": list(VERSIONS),
     }
 
 
