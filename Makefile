@@ -33,8 +33,8 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 export CHROMIUM
 
-.PHONY: help setup lab quickstart test test-cluster test-binder lint lint-python lint-panel test-panel browser postgresql compose bench bench-cluster \
-  images format clean
+.PHONY: help setup lab quickstart test test-panel test-cluster test-binder lint lint-python lint-panel browser \
+  postgresql compose bench bench-cluster images format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
