@@ -37,11 +37,19 @@ class Mailbox:
     ----------
     socket
         Connected or bound; closed by its owner.
+
+    Attributes
+    ----------
+    torn
+        The connection ended between two frames of an envelope, and ZeroMQ took the others away.
+        It would take the next connection's for them, so nothing more is received: another socket
+        is needed.
     """
 
-    __slots__ = ("_certain", "_ready", "_socket")
+    __slots__ = ("_certain", "_ready", "_socket", "torn")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.torn = False
         self._socket = socket
         self._ready = False
         self._certain = False
@@ -53,6 +61,8 @@ class Mailbox:
     @property
     def pending(self) -> bool:
         """Whether there may be something to receive that the descriptor does not tell."""
+        if self.torn:
+            return False
         if not self._ready and not self._certain:
             self._certain = True
             self._ready = bool(int(self._socket.getsockopt(zmq.EVENTS)) & _POLLIN)
@@ -82,7 +92,11 @@ class Mailbox:
             return None
         frames: list[p.Buffer] = [frame.bytes]
         while frame.more:
-            frame = self._socket.recv(_NOBLOCK, copy=False)
+            try:
+                frame = self._socket.recv(_NOBLOCK, copy=False)
+            except zmq.Again:
+                self.torn = True
+                return None
             frames.append(frame.bytes if len(frame) < COPIED else frame.buffer)
         return frames
 

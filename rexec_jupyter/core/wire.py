@@ -35,7 +35,7 @@ class Wire:
     on_refused
         Takes the reason why the other side does not complete the handshake.
     on_forsaken
-        Called if ZeroMQ does not try again: another one is needed.
+        Called if ZeroMQ does not try again, or not rightly: another one is needed.
     """
 
     def __init__(
@@ -118,6 +118,10 @@ class Wire:
             if envelope is None:
                 break
             self._on_message(envelope)
+        if self._mailbox.torn and not self._closed:
+            self._lost()
+            self._on_forsaken()
+            return
         self._on_writable()
         self._pump_soon()
 
@@ -126,6 +130,11 @@ class Wire:
         while not self._closed and (message := self._news.receive()):
             event, _ = happened(message)
             self._on_event(event)
+
+    def _lost(self) -> None:
+        if self._established:
+            self._established = False
+            self._on_disconnected()
 
     def _try_on(self) -> None:
         if self._forsaken is not None:
@@ -148,8 +157,7 @@ class Wire:
             self._on_refused("it does not speak this protocol")
         elif self._established:
             if event == zmq.EVENT_DISCONNECTED:
-                self._established = False
-                self._on_disconnected()
+                self._lost()
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
             self._refusals += 1
             if self._refusals >= _REFUSALS:

@@ -78,3 +78,46 @@ def test_what_cannot_be_sent_is_not_begun(sockets):
         pytest.raises(zmq.Again),
     ):
         Mailbox(alone).send([b"one", b"two"])
+
+
+class Between:
+    """A dealer whose other side goes between the first frame of an envelope and the second."""
+
+    def __init__(self, dealer, router):
+        self._dealer = dealer
+        self._router = router
+        self.getsockopt = dealer.getsockopt
+
+    def recv(self, *given, **more):
+        frame = self._dealer.recv(*given, **more)
+        if not self._router.closed:
+            with self._dealer.get_monitor_socket(zmq.Event.CONNECT_RETRIED) as monitor:
+                self._router.close(linger=0)
+                assert monitor.poll(10_000), "it was not noticed"
+                self._dealer.disable_monitor()
+            # The socket hears of it, asks for the end of the pipe, and hears that it is there.
+            self._dealer.getsockopt(zmq.EVENTS)
+            select.select([self._dealer.fileno()], [], [], 0.2)
+            self._dealer.getsockopt(zmq.EVENTS)
+        return frame
+
+
+def test_an_envelope_that_is_torn_is_none_and_no_other_is_received_after_it():
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        router = context.socket(zmq.ROUTER)
+        # As those of clients and servers: what waits is dropped with its connection.
+        dealer.immediate = True
+        dealer.linger = 0
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        dealer.connect(f"tcp://127.0.0.1:{port}")
+        dealer.send(b"hello")
+        peer, _ = router.recv_multipart()
+        router.send_multipart([peer, b"header", b"payload", b"end"])
+        mailbox = Mailbox(Between(dealer, router))
+        assert dealer.poll(10_000)
+        mailbox.arrived()
+        assert mailbox.receive() is None
+        assert mailbox.torn
+        mailbox.arrived()
+        assert not mailbox.pending
+        assert mailbox.receive() is None

@@ -75,6 +75,11 @@ class BrokerLink:
         self._mailbox.arrived()
 
     @property
+    def torn(self) -> bool:
+        """Whether nothing more is received until it is opened again; see `Mailbox`."""
+        return self._mailbox.torn
+
+    @property
     def blocked(self) -> bool:
         """Whether what was sent waits for the network."""
         return bool(self._unsent)

@@ -152,7 +152,7 @@ class AgentLoop:
         if self._machine.silent(now):
             _log.warning("the broker is silent; connecting again")
             self._reconnect(now)
-        elif now >= self._forsaken_at:
+        elif now >= self._forsaken_at or self._link.torn:
             self._reconnect(now)
         deadline = min(deadline, self._send(now), self._tell_status(now), self._forsaken_at)
         welcomed = self._machine.welcomed
