@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.backend.brokering import until
 from tests.notebook.kernel import running_kernel
 
 HELD = """\
@@ -203,7 +204,11 @@ def test_a_result_is_given_a_name(kernel, gate):
 
 def test_a_job_without_a_value_to_fetch_says_why(kernel, another, gate):
     kernel.run("%%rexec -s jobs -n fetched-at-once\n7")
-    assert "fetched before" in another.run("%rexec result fetched-at-once").stderr
+    # That it was fetched is told to the server a moment after it was.
+    until(
+        lambda: "fetched before" in another.run("%rexec result fetched-at-once").stderr,
+        "the server knows that it was fetched",
+    )
     left(kernel, "valueless", gate, "x = 1")
     gate.touch()
     assert "no expression" in kernel.run("%rexec result valueless").stderr

@@ -210,7 +210,7 @@ class Together(RuleBasedStateMachine):
 
 TestTogether = pytest.mark.timeout(600)(pytest.mark.slow(Together.TestCase))
 TestTogether.settings = settings(
-    max_examples=2_000,
+    max_examples=1_000,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
