@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from rexec_jupyter.core.states import OPEN as OPEN  # noqa: PLC0414 - for those who use this
+from rexec_jupyter.core.states import OPEN
 from rexec_jupyter.widget.status import duration, size
 from rexec_jupyter.widget.table import Column, Table
 

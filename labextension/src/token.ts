@@ -10,8 +10,6 @@ export interface IRexec {
   readonly api: Api;
   readonly store: Store;
   readonly trans: TranslationBundle;
-  /** Whether this is JupyterLab, and not Notebook. */
-  readonly isLab: boolean;
   /** Show the panel, and a place in it. */
   readonly activate: (place?: IPlace) => void;
 }

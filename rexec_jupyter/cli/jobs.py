@@ -22,6 +22,7 @@ from rexec_jupyter.cli.shared import (
 )
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.happenings import ClearOutput, Display, Happening, TextOutput
+from rexec_jupyter.core.states import OPEN
 
 if TYPE_CHECKING:
     from rexec_jupyter.core.client import Client
@@ -124,13 +125,13 @@ def cancel(job: str) -> int:
     """
     with connected() as client:
         info = _find(client, job)
-        if info.state not in reports.OPEN:
+        if info.state not in OPEN:
             answer({"id": info.job, "state": info.state}, f"It has ended already: {info.state}.")
             return Exit.OK
         client.cancel(info.job, info.session)
         state = _await_end(client, info)
         answer({"id": info.job, "state": state}, f"Job {info.job[:8]}: {state}.")
-        if state in reports.OPEN:
+        if state in OPEN:
             note(f"It does not react: `rexec restart {info.session} -f`, or wait.")
             return Exit.FAILED
     return Exit.OK
@@ -184,7 +185,7 @@ def _await_end(client: Client, info: JobInfo) -> str:
     state = info.state
     while time.monotonic() < deadline:
         state = next((each.state for each in client.jobs() if each.job == info.job), "cancelled")
-        if state not in reports.OPEN:
+        if state not in OPEN:
             break
         time.sleep(_ASK)
     return state

@@ -9,6 +9,9 @@ from typing import NamedTuple
 DEFAULT = "default"
 """The server of every session that has none of its own."""
 
+GOING = frozenset(("requested", "scheduling", "pulling", "installing", "starting"))
+"""States of a server that is not ready yet."""
+
 OVER = frozenset(("failed", "stopping", "gone"))
 """States in which a server runs nothing, and will not."""
 

@@ -19,14 +19,13 @@ from rexec_jupyter.core.errors import (
 from rexec_jupyter.endpoint import errors as e
 from rexec_jupyter.endpoint import resource, rexec
 from rexec_jupyter.endpoint.exchange import Answer, Conversation, Leave, Pause, Piece, Steps
-from rexec_jupyter.endpoint.feed import DEFAULT, OVER, Feed, News
+from rexec_jupyter.endpoint.feed import DEFAULT, GOING, OVER, Feed, News
 from rexec_jupyter.endpoint.translation import said, translated
 
 T = TypeVar("T")
 
 # Between two attempts to follow a server whose events broke off, and how long that may go on.
 _PAUSE, _PATIENCE = 1.0, 60.0
-_GOING = frozenset(("requested", "scheduling", "pulling", "installing", "starting"))
 _FOLLOW = "tell what happens to the server"
 
 Told = dict[str, Any]
@@ -309,7 +308,7 @@ class Tending:
             while piece := (yield Piece(chunks)):
                 for news in feed.take(piece):
                     hear(news)
-                    if news is not None and (news.kind != "state" or news.state in _GOING):
+                    if news is not None and (news.kind != "state" or news.state in GOING):
                         continue
                     # What an event tells may have been before it was asked for again.
                     if server := (yield from self._ready(name)):

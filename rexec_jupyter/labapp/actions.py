@@ -16,14 +16,13 @@ from rexec_jupyter.core.logins import LoginError, Logins, checked, normal
 from rexec_jupyter.core.losses import of_session, of_sessions
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.core.states import OPEN
-from rexec_jupyter.endpoint.feed import DEFAULT
+from rexec_jupyter.endpoint.feed import DEFAULT, GOING
 from rexec_jupyter.endpoint.showing import sessions_on, unended
 from rexec_jupyter.labapp import embedded
 from rexec_jupyter.labapp.forms import EMBEDDED, OPTIONS, forms
 from rexec_jupyter.labapp.messages import Choice, Credentials, Place, Profiles, Text, Wanted
 from rexec_jupyter.labapp.problems import RefusedError
 from rexec_jupyter.labapp.reach import PATIENCE
-from rexec_jupyter.labapp.remote import GOING
 
 if TYPE_CHECKING:
     from rexec_jupyter.core.protocol import JobInfo, SessionInfo

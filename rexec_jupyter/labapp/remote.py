@@ -13,7 +13,7 @@ from rexec_jupyter import _connect
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.errors import AuthenticationError, NotConfiguredError
 from rexec_jupyter.endpoint.backend import EndpointBackend
-from rexec_jupyter.endpoint.feed import DEFAULT, OVER
+from rexec_jupyter.endpoint.feed import DEFAULT, GOING, OVER
 from rexec_jupyter.endpoint.feed import News as Event
 from rexec_jupyter.endpoint.servers import Servers
 from rexec_jupyter.endpoint.showing import described
@@ -29,8 +29,6 @@ from rexec_jupyter.labapp.seen import Seen, Standing, slow
 
 TIMEOUT = 10.0
 """Seconds that endpoint and deploy API may be silent while somebody looks."""
-GOING = frozenset(("requested", "scheduling", "pulling", "installing", "starting"))
-"""States of servers that are not ready yet."""
 
 _THERE = frozenset(("ready", "suspect", "draining"))
 _QUICK, _LAZY = 1.0, 2.5

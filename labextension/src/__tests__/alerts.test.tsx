@@ -6,14 +6,12 @@ import { Alerts } from '../sections/alerts';
 import type { IAlert } from '../messages';
 import { TestPanel } from './panel';
 import { HOSTILE, alert, connection, server, session, tell } from './samples';
-import { TestServer } from './server';
+import { running } from './server';
 
-const jupyter = new TestServer();
+const jupyter = running();
 let panel: TestPanel;
 let led: unknown[];
 
-beforeAll(() => jupyter.start());
-afterAll(() => jupyter.stop());
 beforeEach(() => {
   jupyter.asked.length = 0;
   panel = new TestPanel(jupyter.settings.baseUrl);

@@ -7,13 +7,11 @@ import type { IConnection, IDataset, IFound } from '../messages';
 import { Catalog } from '../sections/catalog';
 import { clipboard } from './clipboard';
 import { TestPanel } from './panel';
-import { json, TestServer } from './server';
+import { json, running } from './server';
 
-const server = new TestServer();
+const server = running();
 let panel: TestPanel;
 
-beforeAll(() => server.start());
-afterAll(() => server.stop());
 beforeEach(() => {
   localStorage.setItem('rexec-panel:closed', '{"catalog": false}');
   server.asked.length = 0;

@@ -6,13 +6,11 @@ import type { IConnection } from '../messages';
 import { ConnectionSection } from '../sections/connection';
 import { TestPanel } from './panel';
 import { HOSTILE, connection, describing, tell } from './samples';
-import { TestServer } from './server';
+import { running } from './server';
 
-const jupyter = new TestServer();
+const jupyter = running();
 let panel: TestPanel;
 
-beforeAll(() => jupyter.start());
-afterAll(() => jupyter.stop());
 beforeEach(() => {
   jupyter.asked.length = 0;
   jupyter.answer = (_, response) => response.end('{"text": ""}');

@@ -6,13 +6,11 @@ import type { IJob, INews } from '../messages';
 import { Jobs } from '../sections/jobs';
 import { clipboard } from './clipboard';
 import { TestPanel } from './panel';
-import { json, TestServer } from './server';
+import { json, running } from './server';
 
-const server = new TestServer();
+const server = running();
 let panel: TestPanel;
 
-beforeAll(() => server.start());
-afterAll(() => server.stop());
 beforeEach(() => {
   server.asked.length = 0;
   server.answer = (_, response) =>

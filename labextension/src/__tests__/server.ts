@@ -94,3 +94,11 @@ export function json(response: ServerResponse | null, told: unknown, status = 20
   response.writeHead(status, { 'Content-Type': 'application/json' });
   response.end(JSON.stringify(told));
 }
+
+/** A server that runs while the tests of a file do. */
+export function running(): TestServer {
+  const server = new TestServer();
+  beforeAll(() => server.start());
+  afterAll(() => server.stop());
+  return server;
+}

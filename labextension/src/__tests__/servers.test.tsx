@@ -6,7 +6,7 @@ import type { IProfiles, IServer } from '../messages';
 import { Servers } from '../sections/servers';
 import { TestPanel } from './panel';
 import { HOSTILE, called, connection, describing, server, tell } from './samples';
-import { TestServer } from './server';
+import { running } from './server';
 
 const PROFILES: IProfiles = {
   profiles: [
@@ -26,11 +26,9 @@ const PROFILES: IProfiles = {
   requirements: true
 };
 
-const jupyter = new TestServer();
+const jupyter = running();
 let panel: TestPanel;
 
-beforeAll(() => jupyter.start());
-afterAll(() => jupyter.stop());
 beforeEach(() => {
   jupyter.asked.length = 0;
   jupyter.answer = ({ method }, response) =>

@@ -6,18 +6,16 @@ import type { IJob, ISession } from '../messages';
 import { Sessions } from '../sections/sessions';
 import { TestPanel } from './panel';
 import { HOSTILE, called, connection, server, session, tell } from './samples';
-import { TestServer } from './server';
+import { running } from './server';
 
 const JOB: IJob = {
   ...{ id: '0123456789abcdef', name: 'fit', session: 'main', kind: 'cell', state: 'running' },
   ...{ open: true, submitted: 1, started: 1, ended: 0, line: '', percent: -1 }
 };
 
-const jupyter = new TestServer();
+const jupyter = running();
 let panel: TestPanel;
 
-beforeAll(() => jupyter.start());
-afterAll(() => jupyter.stop());
 beforeEach(() => {
   jupyter.asked.length = 0;
   jupyter.answer = (_, response) => response.end('{"text": "Begun."}');

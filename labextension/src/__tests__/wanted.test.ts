@@ -100,10 +100,10 @@ describe('the form of a server', () => {
   );
 
   it('tells which lines are no requirements', () => {
-    const requirements = 'numpy\n--index-url=https://x # no\n>=2\n  # fine\ngit+x @ y\n-r a\n-e b';
+    const requirements = 'numpy\n--find-links=wheels # no\n>=2\n  # fine\ngit+x @ y\n-r a\n-e b';
     const told = faultsOf(form({ requirements }), PROFILES, trans).requirements;
     expect(told.split('\n')).toEqual([
-      'Line 2: options such as --index-url are not taken.',
+      'Line 2: options such as --find-links are not taken.',
       'Line 3: “>=2” is no package; write it like numpy>=2.',
       'Line 6: options such as -r are not taken.'
     ]);

@@ -1,5 +1,4 @@
 import {
-  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
@@ -28,14 +27,13 @@ export const panelPlugin: JupyterFrontEndPlugin<IRexec> = {
   description: 'Remote execution in the sidebar.',
   autoStart: true,
   provides: IRexec,
-  optional: [ITranslator, ILayoutRestorer, ISettingRegistry, INotebookTracker, ILabShell],
+  optional: [ITranslator, ILayoutRestorer, ISettingRegistry, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     translator: ITranslator | null,
     restorer: ILayoutRestorer | null,
     registry: ISettingRegistry | null,
-    tracker: INotebookTracker | null,
-    lab: ILabShell | null
+    tracker: INotebookTracker | null
   ): IRexec => {
     const trans = (translator ?? nullTranslator).load('rexec_jupyter');
     const settings = app.serviceManager.serverSettings;
@@ -84,6 +82,6 @@ export const panelPlugin: JupyterFrontEndPlugin<IRexec> = {
     } else {
       show('full');
     }
-    return { api, store, trans, activate, isLab: lab !== null };
+    return { api, store, trans, activate };
   }
 };

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.error import UsageError
 
-from rexec_jupyter import reports
 from rexec_jupyter.core.errors import (
     JobTimeoutError,
     RemoteError,
@@ -20,6 +19,7 @@ from rexec_jupyter.core.errors import (
 from rexec_jupyter.core.job import Job
 from rexec_jupyter.core.outcomes import CellResult
 from rexec_jupyter.core.refs import RemoteRef
+from rexec_jupyter.core.states import OPEN
 from rexec_jupyter.magics import tracebacks
 from rexec_jupyter.magics.background import CellJob
 from rexec_jupyter.magics.frames import localised
@@ -98,7 +98,7 @@ class Attachment:
         self._bound = bound
         self._client = desk.client()
         self._reader = self._client.log(info.job, info.session)
-        self._open = info.state in reports.OPEN
+        self._open = info.state in OPEN
         left = desk.runner.left.get(info.job)
         self._job: Job[Any] | None = left.job if left else None
         self._number = left.number if left else 0

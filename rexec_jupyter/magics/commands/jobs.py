@@ -15,6 +15,7 @@ from rexec_jupyter import reports
 from rexec_jupyter.core.console import show
 from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.outcomes import CellResult
+from rexec_jupyter.core.states import OPEN
 from rexec_jupyter.magics.commands import servers
 from rexec_jupyter.magics.commands.command import Command, Shown, arg, count
 from rexec_jupyter.magics.grammar import identifier, typed
@@ -91,9 +92,9 @@ def _wait_for_end(desk: Desk, info: JobInfo) -> None:
 
     def ended() -> bool:
         now = (job for job in desk.client().jobs() if job.job == info.job)
-        return next(now, info).state not in reports.OPEN
+        return next(now, info).state not in OPEN
 
-    if info.state in reports.OPEN:
+    if info.state in OPEN:
         desk.until(ended, float("inf"), pause=_LOOK)
 
 
@@ -119,16 +120,16 @@ def _cancel(desk: Desk, given: argparse.Namespace) -> Table:
     if given.all and given.job:
         raise UsageError("%rexec cancel: either a JOB or --all")
     if given.all:
-        wanted = [info for info in client.jobs() if info.state in reports.OPEN]
+        wanted = [info for info in client.jobs() if info.state in OPEN]
     else:
         wanted = [desk.job(given.job)]
-    before = {info.job for info in wanted if info.state in reports.OPEN}
+    before = {info.job for info in wanted if info.state in OPEN}
     for info in wanted:
         if info.job in before:
             client.cancel(info.job, info.session)
 
     def ended() -> bool:
-        return all(info.state not in reports.OPEN for info in client.jobs() if info.job in before)
+        return all(info.state not in OPEN for info in client.jobs() if info.job in before)
 
     if before:
         desk.until(ended, _CANCEL_SECONDS)
@@ -140,7 +141,7 @@ def _cancel(desk: Desk, given: argparse.Namespace) -> Table:
             told = "had ended before"
         elif state == "cancelled":
             told = ""
-        elif state in reports.OPEN:
+        elif state in OPEN:
             told = f"does not react; %rexec restart {shlex.quote(info.session)} -f ends it"
         else:
             told = "ended by itself"
@@ -220,7 +221,7 @@ def _logs(desk: Desk, given: argparse.Namespace) -> Shown | None:
             f"\n… more than {size(limit)}, this is its beginning; "
             f"%rexec logs {info.job[:8]} --tail 100 shows its end"
         )
-    yet = " yet" if info.state in reports.OPEN else ""
+    yet = " yet" if info.state in OPEN else ""
     empty = f"Job {info.job[:8]} is {info.state} and showed nothing{yet}."
     return Text(text, empty=empty, job=info.job, state=info.state)
 

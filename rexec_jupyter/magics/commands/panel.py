@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from rexec_jupyter import reports
 from rexec_jupyter.core.errors import RexecError
+from rexec_jupyter.core.states import OPEN
 from rexec_jupyter.widget.view import answer_at_once
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _View:
         markup = told._repr_html_()
         if markup != self._html.value:
             self._html.value = markup
-        still = {row["id"]: row["session"] for row in told.jobs if row["state"] in reports.OPEN}
+        still = {row["id"]: row["session"] for row in told.jobs if row["state"] in OPEN}
         if still != self._jobs:
             self._jobs = still
             chosen = self._choice.value

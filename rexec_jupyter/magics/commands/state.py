@@ -17,6 +17,7 @@ from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.logins import Logins
 from rexec_jupyter.core.protocol import VERSIONS
 from rexec_jupyter.core.settings import nearest
+from rexec_jupyter.core.states import OPEN
 from rexec_jupyter.core.versions import PYTHON, minor
 from rexec_jupyter.endpoint import showing
 from rexec_jupyter.magics.commands import servers
@@ -103,7 +104,7 @@ def status(desk: Desk) -> Status:
     try:
         every = reports.sessions(client, active=desk.active, timeout=_QUICK)
         sessions = _without_stopped(every)
-        still = [info for info in client.jobs(timeout=_QUICK) if info.state in reports.OPEN]
+        still = [info for info in client.jobs(timeout=_QUICK) if info.state in OPEN]
     except RexecError:
         return Status(headline)  # it tells the state of the connection
     jobs = reports.job_table(still)
