@@ -129,6 +129,25 @@ class Backend(BrokerThere):
         until(lambda: self.answers(f"{self.endpoint}/health"), "the endpoint answers")
         return self
 
+    def kill(self, name):
+        """Kill every pod of a workload at once, and wait until others have taken their place."""
+        selector = f"app.kubernetes.io/component={name}"
+        killed = {each["metadata"]["uid"] for each in self._pods_of(selector)}
+        where = ("-n", self.namespace, "-l", selector)
+        kubectl("delete", "pods", *where, "--grace-period=0", "--force")
+
+        def replaced():
+            # A process that was killed may still answer for a moment after its pod is forgotten.
+            ready = {each["metadata"]["uid"] for each in self._pods_of(selector) if _ready(each)}
+            return len(ready - killed) == len(killed)
+
+        until(replaced, f"others take the place of {name}")
+        if name in self.doors:
+            until(lambda: self.answers(f"{self.doors[name].url}/health"), f"{name} answers again")
+
+    def _pods_of(self, selector):
+        return get("pods", namespace=self.namespace, selector=selector)
+
     def through(self):
         """Lead the ports on loopback to the services."""
         for name, door in self.doors.items():
@@ -278,6 +297,11 @@ class Backend(BrokerThere):
             "REXEC_KUBERNETES_CACHE": str(2 * GiB),
             **package_settings(),
         }
+
+
+def _ready(pod):
+    conditions = pod["status"].get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def package_settings():

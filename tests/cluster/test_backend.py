@@ -285,12 +285,7 @@ def test_the_whole_exec_container_is_killed_and_the_agent_tells(backend):
 
 def test_a_deploy_api_that_is_killed_while_a_server_starts_matters_to_nobody(backend):
     backend.spawn("survivor")
-    for pod in get(
-        "pods", namespace=b.NAMESPACE, selector="app.kubernetes.io/component=deploy-api"
-    ):
-        name = pod["metadata"]["name"]
-        kubectl("delete", "pod", name, "-n", b.NAMESPACE, "--grace-period=0", "--force")
-    until(lambda: backend.answers(f"{backend.api}/health"), "it answers again")
+    backend.kill("deploy-api")
     backend.reaches("survivor", "ready")
     assert len(backend.pods("survivor")) == 1
     backend.ends("survivor")
@@ -301,9 +296,7 @@ def test_a_broker_that_is_killed_ends_no_server(backend, ann):
     with connected(backend, ann) as client:
         job = client.submit(_slowly)
         until(lambda: backend.server(ann)["running"] == 1, "the job runs", 30)
-        selector = "app.kubernetes.io/component=broker"
-        pod = get("pods", namespace=b.NAMESPACE, selector=selector)[0]["metadata"]["name"]
-        kubectl("delete", "pod", pod, "-n", b.NAMESPACE, "--grace-period=0", "--force")
+        backend.kill("broker")
         assert job.result(timeout=90) == "done"
     after = backend.reaches(ann, "ready")
     assert after["generation"] == before["generation"]
