@@ -5,6 +5,8 @@ PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+# Most of the tests wait most of the time.
+TEST_PROCESSES ?= --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 BENCH_ARGS ?=
 
 # Of the containers' images.
@@ -52,7 +54,7 @@ quickstart: $(READY)  ## run the demo notebook from end to end, without a browse
 
 test: browser postgresql  ## lint, type-check and run every test (PYTEST_ARGS='-k name')
 	@$(MAKE) --jobs=2 --output-sync=target lint-python lint-panel test-panel
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 lint: lint-python lint-panel  ## check style, formatting and types
 

@@ -354,6 +354,7 @@ def test_the_agent_tells_when_all_of_exec_ran_out_of_memory(limited, site, tmp_p
     site.exec.command[0] = limited
     site.start()
     job = running(site, hoard, 200 * MIB, str(tmp_path / "never"))
+    site.await_(p.Output, job)
     trace = site.handoff / "exec.memory"
     until(lambda: int.from_bytes(trace.read_bytes()[:8], "little") > 245 * MIB, "a look at it")
     site.exec.kill()  # as the system does with a whole container

@@ -15,16 +15,18 @@ from rexec_server.exec.container import Container
 from rexec_server.exec.memory import OomCounter, Watchdog
 from rexec_server.exec.processes import Ending
 from tests.backend.executing import Agent, eventually, gone
+from tests.places import short_directory
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture
-def start(tmp_path):
+def start():
     with contextlib.ExitStack() as stack:
+        handoff = stack.enter_context(short_directory())
 
         def start_agent(*arguments, workers=1):
-            agent = Agent(tmp_path, *arguments, workers=workers)
+            agent = Agent(handoff, *arguments, workers=workers)
             stack.callback(agent.close)
             return agent
 
@@ -61,7 +63,7 @@ def test_nothing_is_left_when_the_manager_is_killed(start):
         eventually(lambda pid=pid: gone(pid), "its end")
 
 
-def test_sigterm_ends_everything_in_good_order(start, tmp_path):
+def test_sigterm_ends_everything_in_good_order(start):
     agent = start()
     busy(agent)
     pids = [process.pid for process in agent.processes()]
@@ -69,7 +71,7 @@ def test_sigterm_ends_everything_in_good_order(start, tmp_path):
     assert agent.process.wait(10) == 0
     for pid in pids:
         eventually(lambda pid=pid: gone(pid), "its end")
-    assert not (tmp_path / "kernels").exists()
+    assert not (agent.handoff / "kernels").exists()
 
 
 def test_when_the_agent_is_gone_everything_starts_anew_for_the_next(start):
@@ -196,10 +198,10 @@ def test_an_ending_reads_well():
     assert str(Ending.of(-40)) == "it was ended by signal 40"
 
 
-def test_kernels_listen_on_no_network_port(start, tmp_path):
+def test_kernels_listen_on_no_network_port(start):
     agent = start()
     agent.answer(agent.cell("1"))
-    assert (tmp_path / "kernels").stat().st_mode & 0o777 == 0o700
+    assert (agent.handoff / "kernels").stat().st_mode & 0o777 == 0o700
     for process in agent.processes():
         assert process.net_connections("inet") == []
 

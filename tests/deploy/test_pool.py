@@ -19,7 +19,8 @@ from rexec_jupyter._connect import connect_to
 from tests.backend.brokering import until
 from tests.deploy.memory_spawner import MemorySpawner
 from tests.deploy.test_whole import Reached
-from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api, short_directory
+from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api
+from tests.places import short_directory
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 PROFILES = [{"name": "quick", "cpu": 2, "warm": 1}, {"name": "slow", "cpu": 2}]

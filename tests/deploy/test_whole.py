@@ -9,7 +9,8 @@ from rexec_jupyter._connect import connect_to
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.trust import new_keypair
 from tests.deploy.serving import events_in
-from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api, short_directory
+from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api
+from tests.places import short_directory
 
 
 class Reached:

@@ -3,28 +3,15 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from tests.backend.brokering import running
 from tests.endpoint.service import clean_environment
 
 PATIENCE = 40.0
 TOKEN = "a-token-for-trying-this-out"
-
-
-@contextlib.contextmanager
-def short_directory():
-    """Give a directory with a short path, as sockets need it."""
-    made = Path(tempfile.mkdtemp(prefix="rx-", dir="/tmp"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made)
 
 
 @contextlib.contextmanager
