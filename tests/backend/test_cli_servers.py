@@ -4,8 +4,9 @@ import pytest
 
 from tests.backend.brokering import until
 from tests.backend.commanding import rexec, told
-from tests.deploy.whole import TOKEN, broker_in, deploy_api, short_directory
+from tests.deploy.whole import TOKEN, broker_in, deploy_api
 from tests.endpoint.answering import Answering
+from tests.places import short_directory
 
 
 @pytest.fixture(scope="module")

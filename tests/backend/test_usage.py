@@ -94,7 +94,7 @@ def test_it_is_told_while_everything_is_busy(client, tmp_path):
     until(lambda: all(flag.exists() for flag in flags), "the start of all")
     began = time.monotonic()
     assert client.usage()[0][1].known
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     for flag in flags:
         flag.unlink()
     for job in jobs:
@@ -130,7 +130,7 @@ def test_exec_that_does_not_answer_is_not_waited_for(fresh):
             began = time.monotonic()
             ((_, told),) = client.usage()
             assert not told.known
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 5
         finally:
             os.kill(exec_, signal.SIGCONT)
         until(lambda: client.usage()[0][1].known, "an answer")

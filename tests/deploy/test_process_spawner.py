@@ -24,6 +24,7 @@ from rexec_jupyter.local.processes import Part
 from tests.backend.brokering import running
 from tests.deploy.spawner_contract import SpawnerContract, states, user
 from tests.deploy.spawner_setup import Setup
+from tests.processes import command
 
 __all__ = ["user"]
 
@@ -51,7 +52,7 @@ class ProcessSetup(Setup):
         return [path for path in [folder] if path.exists()] + [
             process
             for process in psutil.Process().children(recursive=True)
-            if str(folder) in " ".join(process.cmdline())
+            if str(folder) in " ".join(command(process))
         ]
 
     def kill(self, key):

@@ -9,9 +9,10 @@ import pytest
 
 from rexec_jupyter.endpoint.servers import Servers
 from tests.backend.brokering import until
-from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api, short_directory
+from tests.deploy.whole import PATIENCE, TOKEN, broker_in, deploy_api
 from tests.endpoint.answering import Answering
 from tests.notebook.kernel import running_kernel
+from tests.places import short_directory
 
 PROFILES = {
     "profiles": [
