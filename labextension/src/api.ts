@@ -2,6 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type {
+  ICatalogs,
   ICredentials,
   IDone,
   IFound,
@@ -46,7 +47,8 @@ export class Api {
   login = (credentials: ICredentials): Promise<IDone> => this.post(['login'], credentials);
   logout = (url: string): Promise<IDone> => this.post(['logout'], { url });
 
-  startEmbedded = (): Promise<IDone> => this.post(['embedded', 'start']);
+  /** Start it with the Python of a kernel spec; without one, that of new notebooks. */
+  startEmbedded = (kernel: string): Promise<IDone> => this.post(['embedded', 'start'], { kernel });
   stopEmbedded = (force: boolean): Promise<IDone> => this.post(['embedded', 'stop'], { force });
 
   profiles = (): Promise<IProfiles> => this.get(['profiles']);
@@ -76,8 +78,15 @@ export class Api {
   moreOfLog = (id: string, after: number, wait: number, signal?: AbortSignal): Promise<ILog> =>
     this.get(['jobs', id, 'log'], { after, wait }, signal);
 
-  search = (q: string, offset: number, limit: number, signal?: AbortSignal): Promise<IFound> =>
-    this.get(['catalog'], { q, offset, limit }, signal);
+  catalogs = (signal?: AbortSignal): Promise<ICatalogs> => this.get(['catalogs'], {}, signal);
+  /** Some of the datasets of a catalog, one of those that `catalogs` tells. */
+  search = (
+    q: string,
+    where: ICatalogs['names'][number],
+    offset: number,
+    limit: number,
+    signal?: AbortSignal
+  ): Promise<IFound> => this.get(['catalog'], { q, in: where, offset, limit }, signal);
 
   private get<T>(path: string[], query?: Query, signal?: AbortSignal): Promise<T> {
     return this.ask('GET', path, query, undefined, signal);

@@ -17,6 +17,12 @@ export interface IConnection {
   pages: Record<string, string>;
 }
 
+/** A kernel whose cells run at another backend than the one that is shown. */
+export interface IElsewhere {
+  kernel: string;
+  url: string;
+}
+
 /** Something that somebody should do something about. */
 export interface IAlert {
   key: string;
@@ -24,7 +30,7 @@ export interface IAlert {
   cause: string;
   hint: string;
   code: string;
-  action: '' | 'login' | 'start' | 'restart' | 'extend' | 'log' | 'install-log';
+  action: '' | 'login' | 'restart' | 'extend' | 'log' | 'install-log';
   subject: string;
 }
 
@@ -86,6 +92,7 @@ export interface IUsage {
 /** All there is to see; `usage` are the last few minutes, the oldest first. */
 export interface IState {
   connection: IConnection;
+  elsewhere: IElsewhere[];
   alerts: IAlert[];
   servers: IServer[];
   sessions: ISession[];
@@ -107,6 +114,7 @@ export interface INews {
   type: 'news';
   now: number;
   connection?: IConnection;
+  elsewhere?: IElsewhere[];
   alerts?: IAlert[];
   servers?: IServer[];
   sessions?: ISession[];
@@ -145,6 +153,11 @@ export interface ICredentials {
 /** Whether it is done even if something is lost. */
 export interface IForce {
   force?: boolean;
+}
+
+/** The kernel spec whose Python runs the backend if none runs yet; empty for the usual one. */
+export interface IStart {
+  kernel?: string;
 }
 
 /** For how long no clock may end it. */
@@ -227,6 +240,11 @@ export interface ILog {
   known: boolean;
   ended: boolean;
   state: string;
+}
+
+/** The catalogs that can be searched. */
+export interface ICatalogs {
+  names: ('local' | 'global' | 'pre_ckan')[];
 }
 
 /** One resource of a dataset. */

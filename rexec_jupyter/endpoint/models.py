@@ -96,6 +96,7 @@ class SystemStatus(TypedDict):
     metrics_interval_seconds: int
     is_public: bool
     rexec_version: NotRequired[str]
+    global_enabled: NotRequired[bool]
     pre_ckan_connected: NotRequired[bool | None]
     kafka_host: NotRequired[str | None]
     kafka_port: NotRequired[int | None]

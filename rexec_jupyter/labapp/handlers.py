@@ -162,7 +162,7 @@ class EmbeddedHandler(Handler):
 
     async def _do(self, verb: str) -> str:
         if verb == "start":
-            return await self.panel.actions.start_embedded()
+            return await self.panel.actions.start_embedded(self.body(m.Start).kernel)
         return await self.panel.actions.stop_embedded(force=self.body(m.Force).force)
 
 
@@ -300,18 +300,29 @@ class JobLogHandler(Handler):
         return await self.panel.logs.tail(job, int(self.number("tail", 200, 10_000)))
 
 
+class CatalogsHandler(Handler):
+    """``catalogs``."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """Tell which catalogs there are."""
+        await self.telling(self.panel.catalog.offered())
+
+
 class CatalogHandler(Handler):
     """``catalog``."""
 
     @authenticated
     @authorized
     async def get(self) -> None:
-        """Search the catalog."""
+        """Search a catalog."""
         await self.telling(self._search())
 
     async def _search(self) -> m.Found:
         return await self.panel.catalog.search(
             self.get_query_argument("q", ""),
+            self.get_query_argument("in", "local"),
             int(self.number("offset", 0, 1_000_000)),
             int(self.number("limit", 20, 100)),
         )
@@ -352,6 +363,7 @@ ROUTES: list[tuple[str, type]] = [
         (f"sessions/{_NAME}/(restart|interrupt)", SessionVerbHandler),
         (f"jobs/{_NAME}/(interrupt|cancel)", JobVerbHandler),
         (f"jobs/{_NAME}/log", JobLogHandler),
+        ("catalogs", CatalogsHandler),
         ("catalog", CatalogHandler),
         (".*", UnknownHandler),
     )

@@ -12,7 +12,7 @@ Jupyter server, which `Hello` and `Beat` tell; lengths of time are seconds, size
 ``POST connection`` `Choice`               use another backend, as ``%rexec config url … --save``
 ``POST login`` `Credentials`               `Done`
 ``POST logout`` `Place`                    `Done`
-``POST embedded/start``                    `Done`: it runs until it is stopped
+``POST embedded/start`` `Start`            `Done`: it runs until it is stopped
 ``POST embedded/stop`` `Force`             `Done`
 ``GET profiles``                           `Profiles`
 ``POST servers`` `Wanted`                  `Done`: it starts; `News` tell how that goes
@@ -28,7 +28,8 @@ Jupyter server, which `Hello` and `Beat` tell; lengths of time are seconds, size
 ``POST jobs/ID/cancel``                    `Done`
 ``GET jobs/ID/log?tail=N``                 `Log`: the last so many lines
 ``GET jobs/ID/log?after=OFFSET&wait=S``    `Log`: what came since, after so many seconds at most
-``GET catalog?q=…&offset=N&limit=N``       `Found`
+``GET catalogs``                           `Catalogs`
+``GET catalog?q=…&in=…&offset=N&limit=N``  `Found`: in one of them; in the own one if none is named
 ========================================== =====================================================
 
 What is refused or fails is answered with `Problem`: 403 if the panel may only look, 404, 409 if
@@ -95,6 +96,21 @@ class Connection(Message, frozen=True):
     pages: dict[str, str] = {}
 
 
+class Elsewhere(Message, frozen=True):
+    """A kernel whose cells run at another backend than the one that is shown.
+
+    Attributes
+    ----------
+    kernel
+        Its id, by which the page finds its notebook.
+    url
+        Address of the endpoint, or ``local``; empty if it names one that cannot be used.
+    """
+
+    kernel: str
+    url: str = ""
+
+
 class Alert(Message, frozen=True):
     """Something that somebody should do something about.
 
@@ -114,7 +130,7 @@ class Alert(Message, frozen=True):
     cause: str = ""
     hint: str = ""
     code: str = ""
-    action: Literal["", "login", "start", "restart", "extend", "log", "install-log"] = ""
+    action: Literal["", "login", "restart", "extend", "log", "install-log"] = ""
     subject: str = ""
 
 
@@ -236,6 +252,7 @@ class State(Message, frozen=True):
     """All there is to see; `usage` are the last few minutes, the oldest first."""
 
     connection: Connection
+    elsewhere: list[Elsewhere] = []
     alerts: list[Alert] = []
     servers: list[Server] = []
     sessions: list[Session] = []
@@ -280,6 +297,7 @@ class News(Message, frozen=True, tag_field="type", tag="news", omit_defaults=Tru
 
     now: float
     connection: Connection | None = None
+    elsewhere: list[Elsewhere] | None = None
     alerts: list[Alert] | None = None
     servers: list[Server] | None = None
     sessions: list[Session] | None = None
@@ -331,6 +349,12 @@ class Force(Message, frozen=True, forbid_unknown_fields=True):
     """Whether it is done even if something is lost."""
 
     force: bool = False
+
+
+class Start(Message, frozen=True, forbid_unknown_fields=True):
+    """The kernel spec whose Python runs the backend if none runs yet; empty for the usual one."""
+
+    kernel: str = ""
 
 
 class Extension(Message, frozen=True, forbid_unknown_fields=True):
@@ -474,6 +498,18 @@ class Log(Message, frozen=True):
     known: bool = True
     ended: bool = False
     state: str = ""
+
+
+class Catalogs(Message, frozen=True):
+    """The catalogs that can be searched.
+
+    Attributes
+    ----------
+    names
+        The backend's own, the global one, that of what is to be published: those that it has.
+    """
+
+    names: list[Literal["local", "global", "pre_ckan"]]
 
 
 class Resource(Message, frozen=True):

@@ -43,8 +43,7 @@ LOADED = {
     "all": 'df = pd.read_parquet("s3://rain/all")',
     "grid": 'ds = xr.open_dataset(fsspec.open("https://data.example.org/grid.nc?v=2").open())',
     "cube": 'ds = xr.open_zarr("https://data.example.org/cube.zarr")',
-    "odd": 'data = json.load(fsspec.open("https://data.example.org/a\\"b\\\\c\'.json").open())',
-    "help": 'content = fsspec.open("./read.me").open().read()',
+    "odd": 'data = json.load(urlopen("https://data.example.org/a\\"b\\\\c\'.json"))',
 }
 
 
@@ -238,6 +237,9 @@ def test_a_dataset_shows_its_resources_and_a_line_that_loads_each(site, browser_
         for code in (direct, through):
             assert "\n" not in code
             ast.parse(code)
+    section = page.locator("section", has=page.get_by_role("heading", name="help", exact=True))
+    expect(section).to_contain_text("No code is known that loads this.")
+    expect(section.locator("pre")).to_have_count(0)
     expect(page.get_by_role("link", name="./read.me")).to_have_count(0)
     page.get_by_role("link", name="hourly").click()
     wait_for_hits(page, 1)
@@ -251,6 +253,21 @@ def test_what_was_registered_by_kind_is_loaded_by_kind(site, browser_page):
     page.goto(f"{site}/?dataset=winds")
     table = 'pd.read_csv("https://data.example.org/winds", sep=";", comment="#")'
     expect(page.locator("pre").first).to_contain_text(table)
+
+
+@pytest.mark.parametrize("broken", ["abort", "refuse"])
+def test_without_the_code_the_dataset_is_shown_all_the_same(site, browser_page, broken):
+    page = browser_page
+    page.route(
+        "**/pages/code/*",
+        lambda route: route.abort() if broken == "abort" else route.fulfill(status=502, body="?"),
+    )
+    page.goto(f"{site}/?dataset=rain-gauges")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rain gauges")
+    told = page.get_by_text("The code that loads it cannot be told now. Load this page again.")
+    expect(told).to_have_count(len(RAIN["resources"]))
+    expect(page.get_by_role("link", name="https://data.example.org/2026.csv")).to_be_visible()
+    page.trouble.clear()
 
 
 @pytest.mark.parametrize(

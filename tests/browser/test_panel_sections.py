@@ -1,6 +1,7 @@
 """Every section of the panel, with a real backend behind it."""
 
 import contextlib
+import re
 import sys
 import threading
 import time
@@ -17,6 +18,9 @@ from rexec_jupyter.endpoint.errors import ConflictError, InvalidError
 from tests.browser.notebook import set_theme
 from tests.browser.panel import SECTIONS, SEEN, Panel
 from tests.browser.waiting import wait_for_file
+from tests.endpoint.canary import secret
+from tests.endpoint.ckan_server import CkanServer
+from tests.endpoint.service import Endpoint
 
 pytestmark = pytest.mark.browser
 
@@ -207,6 +211,74 @@ def test_a_dataset_is_found_and_the_code_that_loads_it_inserted(
     notebook.run_cell(1)
     assert "mm" in notebook.output_text(1)
     assert page.title() != "broken"
+
+
+@pytest.fixture
+def catalogs(tmp_path_factory):
+    """An endpoint with a catalog of its own and the global one behind it, and a token for it."""
+    directory = tmp_path_factory.mktemp("endpoint")
+    token = secret("admin")
+    with CkanServer() as everybody:
+        lab = everybody.add_organization("snow-lab")
+        for number in range(30):
+            everybody.add_package(f"snow-{number:02}", lab)
+        resources = [{"name": "depths", "url": "https://e.org/depths.csv", "format": "CSV"}]
+        everybody.add_package("depths", lab, notes="snow", resources=[*resources, {"url": "/x"}])
+        settings = {
+            "REXEC_EP_DEVELOPMENT": "true",
+            "TEST_TOKEN": token,
+            "CKAN_GLOBAL_URL": everybody.url,
+        }
+        with Endpoint(directory, settings) as endpoint:
+            yield endpoint.url, token
+
+
+def test_the_catalog_to_search_is_chosen_by_the_keyboard_in_a_narrow_panel(
+    page, panel, remote_notebook_of, catalogs
+):
+    url, token = catalogs
+    connection, catalog = panel.section("connection"), panel.section("catalog")
+    notebook = remote_notebook_of(
+        "far",
+        f"%rexec config url {url} --save",
+        f"%rexec logout --url {url}\n%rexec config url local --save",
+    )
+    panel.show()
+    which = catalog.get_by_role("combobox", name="Which catalog")
+    try:
+        expect(which).to_have_count(0)
+        notebook.run_cell(1)
+        connection.get_by_role("button", name="Log in").first.click(timeout=SEEN)
+        form = connection.get_by_role("form", name="Log in to an endpoint")
+        form.get_by_label("Token", exact=True).fill(token)
+        form.get_by_role("button", name="Log in").click()
+        expect(which.get_by_role("option")).to_have_text(
+            ["This endpoint", "Global catalog"], timeout=SEEN
+        )
+        panel.resize(200)
+        which.focus()
+        page.keyboard.press("Tab")
+        page.keyboard.type("snow")
+        page.keyboard.press("Enter")
+        said = catalog.get_by_role("status")
+        expect(said).to_contain_text("Nothing was found", timeout=SEEN)
+        page.keyboard.press("Shift+Tab")
+        expect(which).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(said).to_have_text("The first 20 datasets", timeout=SEEN)
+        expect(which).to_be_focused()
+        depths, relative = catalog.locator(".rexec-Resource").all()
+        expect(depths.get_by_role("button")).to_have_attribute("title", re.compile("read_csv"))
+        expect(relative.get_by_role("button")).to_have_attribute("aria-disabled", "true")
+        assert panel.panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+        assert panel.findings() == []
+        page.keyboard.press("ArrowUp")
+        expect(said).to_contain_text("Nothing was found", timeout=SEEN)
+        expect(catalog.get_by_role("listitem")).to_have_count(0)
+    finally:
+        notebook.run_cell(2)
+    expect(connection).to_contain_text("this computer", timeout=SEEN)
+    expect(which).to_have_count(0)
 
 
 def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote_notebook_of):

@@ -422,6 +422,7 @@ def test_defect_07_private_datasets_there_are_not_for_everybody(client, nobody, 
 
 def test_it_is_told_whether_it_answers(client, pre_ckan):
     told = client.get("/status/").json()
+    assert told["global_enabled"]
     assert (told["pre_ckan_enabled"], told["pre_ckan_connected"]) == (True, True)
     pre_ckan.reply = (500, b"")
     told = client.get("/status/").json()

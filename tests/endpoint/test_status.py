@@ -42,6 +42,7 @@ def test_the_status_has_everything_that_clients_read(as_viewer, backend, identit
         "group_based_access": False,
         "local_catalog_backend": backend,
         "backend_connected": True,
+        "global_enabled": False,
         "pre_ckan_enabled": False,
         "kafka_enabled": False,
         "jupyterlab_enabled": False,

@@ -28,12 +28,12 @@ it('asks what the routes say', async () => {
   await api.startServer({ name: 'train', requirements: ['numpy'] });
   await api.stopServer('train', true);
   await api.lastOfLog('j1', 500);
-  await api.search('sea & ice', 20, 20);
+  await api.search('sea & ice', 'global', 20, 20);
   expect(server.asked).toEqual([
     ['POST', 'rexec/api/servers', '{"name":"train","requirements":["numpy"]}'],
     ['DELETE', 'rexec/api/servers/train', '{"force":true}'],
     ['GET', 'rexec/api/jobs/j1/log?tail=500', ''],
-    ['GET', 'rexec/api/catalog?q=sea+%26+ice&offset=20&limit=20', '']
+    ['GET', 'rexec/api/catalog?q=sea+%26+ice&in=global&offset=20&limit=20', '']
   ]);
 });
 

@@ -1,9 +1,9 @@
-import React, { memo, useEffect, useRef, useState, type FormEvent } from 'react';
+import React, { memo, useCallback, useEffect, useRef, useState, type FormEvent } from 'react';
 
 import { ProblemError } from '../api';
 import { useKnown, usePanel } from '../context';
 import { bytes } from '../format';
-import type { IDataset, IFound, IResource } from '../messages';
+import type { ICatalogs, IDataset, IFound, IResource } from '../messages';
 import { PlainButton } from '../parts/button';
 import { useInsert } from '../parts/insert';
 import { Section } from '../parts/section';
@@ -15,15 +15,20 @@ const PAGE = 20;
 /** Characters of a dataset's notes that are shown. */
 const NOTES = 240;
 
+type Name = ICatalogs['names'][number];
+
 /** What was asked for, and what was found so far. */
 interface ISearch {
   q: string;
+  where: Name;
   datasets: readonly IDataset[];
+  /** How many were told of, of which some may have been told twice. */
+  told: number;
   total: number;
   more: boolean;
 }
 
-/** The endpoint's catalog of data: search it, insert the code that loads something. */
+/** The catalogs of data: search one, insert the code that loads something. */
 export function Catalog(): React.JSX.Element {
   const { trans } = usePanel();
   const state = useSearch();
@@ -35,9 +40,14 @@ export function Catalog(): React.JSX.Element {
 }
 
 interface ISearching {
+  /** What there is to choose from; nothing as long as that is not known. */
+  names: readonly Name[];
+  where: Name;
   found: ISearch | null;
   busy: boolean;
   trouble: string;
+  learn: (signal: AbortSignal) => void;
+  choose: (where: Name, q: string) => void;
   search: (q: string) => void;
   next: () => void;
 }
@@ -46,31 +56,46 @@ interface ISearching {
 function useSearch(): ISearching {
   const { api } = usePanel();
   const url = useKnown(known => known.connection?.url ?? '');
-  const [found, setFound] = useState<ISearch | null>(null);
+  const [names, setNames] = useState<readonly Name[]>([]);
+  const [chosen, setChosen] = useState<Name>('local');
+  const [all, setFound] = useState<ISearch | null>(null);
   const [busy, setBusy] = useState(false);
   const [trouble, setTrouble] = useState('');
   const earlier = useRef<AbortController | null>(null);
+  const where = names.length === 0 || names.includes(chosen) ? chosen : names[0];
+  const found = all?.where === where ? all : null;
 
-  // Another endpoint has another catalog.
+  // Another endpoint has other catalogs.
   useEffect(() => {
     return () => {
       earlier.current?.abort();
+      setNames([]);
+      setChosen('local');
       setFound(null);
       setBusy(false);
       setTrouble('');
     };
   }, [url]);
 
-  const ask = async (q: string, before: readonly IDataset[]): Promise<void> => {
+  const learn = useCallback(
+    (signal: AbortSignal) =>
+      void api.catalogs(signal).then(
+        told => !signal.aborted && setNames(told.names),
+        () => undefined // the search tells what is wrong
+      ),
+    [api]
+  );
+
+  const ask = async (q: string, place: Name, before: ISearch | null): Promise<void> => {
     earlier.current?.abort();
     const asking = new AbortController();
     earlier.current = asking;
     setBusy(true);
     setTrouble('');
     try {
-      const page: IFound = await api.search(q, before.length, PAGE, asking.signal);
+      const page = await api.search(q, place, before?.told ?? 0, PAGE, asking.signal);
       if (!asking.signal.aborted) {
-        setFound({ ...page, q, datasets: [...before, ...page.datasets] });
+        setFound(joined(q, place, before, page));
       }
     } catch (error) {
       if (!asking.signal.aborted) {
@@ -84,21 +109,56 @@ function useSearch(): ISearching {
   };
 
   return {
+    names,
+    where,
     found,
     busy,
     trouble,
-    search: q => void ask(q, []),
-    next: () => found && !busy && void ask(found.q, found.datasets)
+    learn,
+    choose: (place, q) => {
+      setChosen(place);
+      // Who has searched already wants to know what is there.
+      if (found || busy || trouble) {
+        void ask(q, place, null);
+      }
+    },
+    search: q => void ask(q, where, null),
+    next: () => found && !busy && void ask(found.q, found.where, found)
+  };
+}
+
+/** What was found with what came now, each of it once: meanwhile some may have moved. */
+function joined(q: string, where: Name, before: ISearch | null, page: IFound): ISearch {
+  const known = new Set(before?.datasets.map(({ name }) => name));
+  const fresh = page.datasets.filter(({ name }) => !known.has(name));
+  return {
+    q,
+    where,
+    datasets: [...(before?.datasets ?? []), ...fresh],
+    told: (before?.told ?? 0) + page.datasets.length,
+    total: page.total,
+    more: page.more && fresh.length > 0
   };
 }
 
 function Search(props: ISearching): React.JSX.Element {
   const { trans, reveal } = usePanel();
-  const { found, busy, trouble, search, next } = props;
+  const { names, where, found, busy, trouble, learn, choose, search, next } = props;
   const connection = useKnown(known => known.connection);
   const [q, setQ] = useState(found?.q ?? '');
   const list = useRef<HTMLUListElement>(null);
   const insert = useInsert();
+
+  const { backend, url, state } = connection ?? { backend: 'embedded', url: '', state: 'stopped' };
+  const several = backend === 'endpoint' && state !== 'login';
+  const failed = state === 'failed'; // afterwards it may tell what it could not
+  useEffect(() => {
+    const asking = new AbortController();
+    if (several) {
+      learn(asking.signal);
+    }
+    return () => asking.abort();
+  }, [several, failed, url, learn]);
 
   if (!connection) {
     return <Skeleton lines={1} />;
@@ -136,6 +196,20 @@ function Search(props: ISearching): React.JSX.Element {
         aria-label={trans.__('Data catalog')}
         onSubmit={submit}
       >
+        {names.length > 1 && (
+          <select
+            className="rexec-Input"
+            aria-label={trans.__('Which catalog')}
+            value={where}
+            onChange={event => choose(event.target.value as Name, q.trim())}
+          >
+            {names.map(name => (
+              <option key={name} value={name}>
+                {called(name, trans)}
+              </option>
+            ))}
+          </select>
+        )}
         <input
           className="rexec-Input"
           type="search"
@@ -172,6 +246,17 @@ function Search(props: ISearching): React.JSX.Element {
       )}
     </div>
   );
+}
+
+function called(name: Name, trans: ReturnType<typeof usePanel>['trans']): string {
+  switch (name) {
+    case 'local':
+      return trans.__('This endpoint');
+    case 'global':
+      return trans.__('Global catalog');
+    case 'pre_ckan':
+      return trans.__('To be published');
+  }
 }
 
 function words(found: ISearch | null, trans: ReturnType<typeof usePanel>['trans']): string {

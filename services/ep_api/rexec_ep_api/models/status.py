@@ -13,6 +13,9 @@ class Status(BaseModel):
     group_based_access: bool = Field(description="Whether only certain groups may enter.")
     local_catalog_backend: str = Field(description="sqlite, postgresql or none.")
     backend_connected: bool = Field(description="Whether the local catalog answers.")
+    global_enabled: bool = Field(
+        description="Whether there is a global catalog; else the local one stands in for it."
+    )
     pre_ckan_enabled: bool = Field(description="Whether datasets can be published.")
     pre_ckan_connected: bool | None = Field(
         default=None, description="Whether the catalog of published datasets answers."

@@ -9,13 +9,19 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from rexec_ep_api.api.common import DatasetKey
+from rexec_ep_api.models.fields import LONGEST_URL
 from rexec_ep_api.settings import EndpointSettings
+from rexec_ep_api.views import dataset_view
+from rexec_ep_api.visibility import visible_dataset
+from rexec_jupyter.auth.dependencies import OptionalUser
+from rexec_jupyter.endpoint.snippets import by_address, through_client
 
 router = APIRouter(include_in_schema=False)
 
@@ -61,6 +67,29 @@ async def page_file(request: Request, name: str) -> Response:
 async def viewer_file(request: Request, name: str) -> Response:
     """Return a file of Swagger UI or Redoc."""
     return await _file(_viewers(), name, request)
+
+
+@router.get("/pages/code/{dataset}")
+async def code(
+    *,
+    request: Request,
+    user: OptionalUser,
+    dataset: DatasetKey,
+    base: Annotated[str, Query(max_length=LONGEST_URL)],
+) -> dict[str, list[dict[str, Any]]]:
+    """Tell the ways to load each resource of a dataset, by its identifier.
+
+    The page says what it calls this endpoint: behind a proxy only it knows.
+    """
+    found = dataset_view(await visible_dataset(request, "local", dataset, user)).model_dump()
+    return {
+        resource["id"]: [
+            {"title": way.title, "code": way.line, "packages": way.packages}
+            for way in (by_address(found, resource), through_client(found, resource, base))
+            if way is not None
+        ]
+        for resource in found["resources"]
+    }
 
 
 async def _file(files: StaticFiles, name: str, request: Request) -> Response:

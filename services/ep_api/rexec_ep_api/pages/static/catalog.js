@@ -1,6 +1,6 @@
 /** The catalog page: what it shows follows from its address. */
 
-import { dataset, organizations, Refusal, search, signIn, whoIs } from "./endpoint.js";
+import { dataset, organizations, Refusal, search, signIn, waysToLoad, whoIs } from "./endpoint.js";
 import { datasetPage, element, hit, notice, searchForm } from "./views.js";
 
 const PAGE = 25;
@@ -136,10 +136,13 @@ function nothingFound() {
 // ------------------------------------------------------------------------------ a dataset
 
 async function showDataset(name, signal) {
-  const found = await dataset(name, { signal });
+  const [found, ways] = await Promise.all([
+    dataset(name, { signal }),
+    waysToLoad(name, base, { signal }),
+  ]);
   signal.throwIfAborted();
   document.title = `${found.title || found.name} · ${title}`;
-  main.replaceChildren(...datasetPage(found, { base, back: last.path ?? "./", tell }));
+  main.replaceChildren(...datasetPage(found, { ways, back: last.path ?? "./", tell }));
   arrive();
   tell("");
 }

@@ -36,6 +36,16 @@ export const organizations = () => ask("organization?server=local");
 
 export const dataset = (name, { signal }) => ask(`dataset/${encodeURIComponent(name)}`, { signal });
 
+/** Return the ways to load each resource of a dataset, by its identifier; null if they are not to be had. */
+export async function waysToLoad(name, base, { signal }) {
+  try {
+    return await ask(`pages/code/${encodeURIComponent(name)}?${new URLSearchParams({ base })}`, { signal });
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
 /** Return the words that all have to be there; quotation marks hold several together. */
 function terms(text) {
   return [...text.matchAll(/"([^"]+)"?|([^\s"]+)/g)].map((found) => found[1] ?? found[2]);

@@ -1,7 +1,5 @@
 /** The parts of the pages. Whatever the endpoint tells becomes text, never markup. */
 
-import { waysToLoad } from "./loading.js";
-
 const FORMATS = ["CSV", "GeoJSON", "GeoTIFF", "HDF5", "JSON", "Kafka", "NetCDF", "Parquet", "Zarr"];
 const MOST_CHIPS = 6;
 /** Extras by which the endpoint remembers who registered something; they tell a reader nothing. */
@@ -111,8 +109,10 @@ function inside(href, ...children) {
 // ------------------------------------------------------------------------------ a dataset
 
 /** Return the page of a dataset. */
-export function datasetPage(dataset, { base, back, tell }) {
-  const resources = dataset.resources.map((resource) => resourceView(dataset, resource, base, tell));
+export function datasetPage(dataset, { ways, back, tell }) {
+  const resources = dataset.resources.map((resource) =>
+    resourceView(dataset, resource, ways && (ways[resource.id] ?? []), tell),
+  );
   return [
     element("p", { class: "back" }, inside(back, "← All datasets")),
     element(
@@ -142,9 +142,8 @@ function tags(names) {
   return element("ul", { class: "chips", "aria-label": "Tags" }, ...items);
 }
 
-function resourceView(dataset, resource, base, tell) {
+function resourceView(dataset, resource, ways, tell) {
   const about = [formatOf(dataset, resource), size(resource.size), resource.mimetype].filter(Boolean).join(" · ");
-  const ways = waysToLoad(dataset, resource, base);
   return element(
     "section",
     { class: "resource" },
@@ -152,8 +151,16 @@ function resourceView(dataset, resource, base, tell) {
     about ? element("p", { class: "about" }, about) : null,
     resource.description ? element("div", { class: "text" }, ...paragraphs(resource.description)) : null,
     resource.url ? element("p", { class: "address" }, address(resource.url)) : null,
-    ...ways.map((way) => codeView(way, tell)),
+    ...codeViews(ways, tell),
   );
+}
+
+function codeViews(ways, tell) {
+  if (!ways) {
+    return [element("p", { class: "empty" }, "The code that loads it cannot be told now. Load this page again.")];
+  }
+  if (!ways.length) return [element("p", { class: "empty" }, "No code is known that loads this.")];
+  return ways.map((way) => codeView(way, tell));
 }
 
 /** Return an address; it can be followed only if it leads to a page. */
