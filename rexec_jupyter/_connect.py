@@ -13,7 +13,7 @@ from rexec_jupyter.core.backend import Backend
 from rexec_jupyter.core.client import Client
 from rexec_jupyter.core.errors import AuthenticationError, NestedMagicError, NotConfiguredError
 from rexec_jupyter.core.link import Link
-from rexec_jupyter.core.logins import VARIABLE, LoginError, Logins, checked, normal
+from rexec_jupyter.core.logins import VARIABLE, LoginError, Logins, checked, endpoint_address
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.core.startup import INSIDE
 
@@ -136,13 +136,7 @@ def _checked(target: str, token: str | None, configured: str) -> tuple[str, Call
     AuthenticationError
         If there is no token.
     """
-    try:
-        url = normal(target)
-    except LoginError as error:
-        raise NotConfiguredError(
-            f"The address of the endpoint cannot be used: {error}.",
-            hint='Correct REXEC_URL or the argument; connect("local") is the embedded backend.',
-        ) from None
+    url = endpoint_address(target)
 
     # No partial function, for that would show the token in tracebacks.
     def usable() -> str:

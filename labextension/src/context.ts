@@ -1,14 +1,26 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { Signal } from '@lumino/signaling';
+import type { ISignal, Signal } from '@lumino/signaling';
 import { createContext, useContext, useEffect, useSyncExternalStore } from 'react';
 
 import type { Api } from './api';
 import type { IKnown, Store } from './store';
 
-/** What the panel can do to the notebook that the user has before them. */
+/** What a kernel is of: one notebook with a name, or something that has none here. */
+export interface IOwner {
+  readonly kind: 'notebook' | 'console';
+  readonly name: string;
+}
+
+/** The user's notebooks, and what the panel can do to the one that they have before them. */
 export interface INotebooks {
   /** Insert a code cell below the current one, and show it; false if there is no notebook. */
   insert(code: string): boolean;
+  /** The name of its kernel spec; empty if there is no notebook, or no kernel. */
+  kernelSpec(): string;
+  /** What a kernel is of. */
+  ownerOf(kernel: string): IOwner;
+  /** Emitted when kernels may be of something else. */
+  readonly ownersChanged: ISignal<unknown, unknown>;
 }
 
 /** Where the user is led: a section, and what in it, such as the id of a job. */

@@ -1,14 +1,16 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { Cell } from '@jupyterlab/cells';
+import { PathExt } from '@jupyterlab/coreutils';
 import { NotebookActions, type INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
+import type { ISignal } from '@lumino/signaling';
 
-import type { INotebooks } from './context';
+import type { INotebooks, IOwner } from './context';
 
 export const LOAD = '%load_ext rexec_jupyter';
 const LOADED = /^\s*%load_ext\s+rexec_jupyter\b/m;
 const MAGIC = /^\s*%%rexec\b[^\n]*\n?/;
 
-/** The notebook that the user has before them. */
+/** The user's notebooks, as JupyterLab knows them. */
 export class Notebooks implements INotebooks {
   constructor(
     private readonly app: JupyterFrontEnd,
@@ -29,6 +31,24 @@ export class Notebooks implements INotebooks {
     this.app.shell.activateById(panel.id);
     void NotebookActions.focusActiveCell(content);
     return true;
+  }
+
+  kernelSpec(): string {
+    return this.tracker?.currentWidget?.sessionContext.session?.kernel?.name ?? '';
+  }
+
+  ownerOf(kernel: string): IOwner {
+    const all = [...this.app.serviceManager.sessions.running()];
+    const own = all.filter(session => session.kernel?.id === kernel);
+    const notebooks = own.filter(session => session.type === 'notebook');
+    return {
+      kind: own.length && !notebooks.length ? 'console' : 'notebook',
+      name: notebooks.length === 1 ? notebooks[0].name || PathExt.basename(notebooks[0].path) : ''
+    };
+  }
+
+  get ownersChanged(): ISignal<unknown, unknown> {
+    return this.app.serviceManager.sessions.runningChanged;
   }
 }
 

@@ -1,6 +1,15 @@
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { IAlert, IConnection, IJob, INews, IServer, ISession, IUsage } from './messages';
+import type {
+  IAlert,
+  IConnection,
+  IElsewhere,
+  IJob,
+  INews,
+  IServer,
+  ISession,
+  IUsage
+} from './messages';
 
 /** Points that a plot keeps of each server. */
 const POINTS = 120;
@@ -24,6 +33,7 @@ export interface IKnown {
   /** Milliseconds that the Jupyter server's clock is ahead of this computer's. */
   readonly ahead: number;
   readonly connection: IConnection | null;
+  readonly elsewhere: readonly IElsewhere[];
   readonly alerts: readonly IAlert[];
   readonly servers: readonly IServer[];
   readonly sessions: readonly ISession[];
@@ -42,6 +52,7 @@ export const NOTHING: IKnown = {
   version: '',
   ahead: 0,
   connection: null,
+  elsewhere: [],
   alerts: [],
   servers: [],
   sessions: [],
@@ -57,6 +68,7 @@ export function updated(known: IKnown, news: INews, here: number): IKnown {
     told: true,
     ahead: news.now * 1000 - here,
     connection: news.connection ?? known.connection,
+    elsewhere: news.elsewhere ?? known.elsewhere,
     alerts: news.alerts ?? known.alerts,
     servers: news.servers ?? known.servers,
     sessions: news.sessions ?? known.sessions,

@@ -187,7 +187,7 @@ def complete_job(_: click.Context, __: click.Parameter, incomplete: str) -> list
 
 
 def _ask(question: Callable[[Client], list[Any]]) -> list[Any]:
-    from rexec_jupyter.local.paths import runtime_path  # noqa: PLC0415 - light, but not always so
+    from rexec_jupyter.core.runtime import runtime_path  # noqa: PLC0415 - light, but not always so
 
     if not (runtime_path() / "supervisor.sock").exists():
         return []

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from rexec_jupyter.core.errors import AuthenticationError
+from rexec_jupyter.core.errors import AuthenticationError, NotConfiguredError
 from rexec_jupyter.core.settings import folder
 from rexec_jupyter.core.trust import write_private
 
@@ -162,6 +162,24 @@ def normal(url: str) -> str:
         raise LoginError(f"a token would go to {host} in plain text; write https://{host}")
     where = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def endpoint_address(url: str) -> str:
+    """Return the address of an endpoint that somebody set, as it is used.
+
+    Raises
+    ------
+    NotConfiguredError
+        If it cannot be used.
+    """
+    try:
+        return normal(url)
+    except LoginError as error:
+        raise NotConfiguredError(
+            f"The address of the endpoint cannot be used: {error}.",
+            hint="Correct it where it was set: `%rexec config url`, REXEC_URL or connect(…); "
+            "`local` is the backend of this computer.",
+        ) from None
 
 
 def _same(url: str, other: str) -> bool:

@@ -177,6 +177,23 @@ class Settings:
         """
         self._magics = {find(name).name: parse(name, value) for name, value in values.items()}
 
+    def saved(self, name: str) -> Any:
+        """Return what the user's file says, None if nothing; else as `now`."""
+        return self._watched[0].read(self.path).get(name)
+
+    def beside_file(self, name: str) -> tuple[Any, Any]:
+        """Return what is set here with more weight than the user's file, and with less.
+
+        None where nothing is. For settings that no notebook may set.
+
+        Raises
+        ------
+        NotConfiguredError
+            As for `now`.
+        """
+        more, less = self._magics | self._command, self._from_environment((name,))
+        return more.get(name), less.get(name)
+
     def _all(self) -> _Layer:
         merged: _Layer = {}
         for _, layer in self._layers():
@@ -196,9 +213,9 @@ class Settings:
             (COMMAND, self._command),
         ]
 
-    def _from_environment(self) -> _Layer:
+    def _from_environment(self, names: Iterable[str] = SETTINGS) -> _Layer:
         layer = {}
-        for name in SETTINGS:
+        for name in names:
             variable = f"REXEC_{name.upper()}"
             if text := self._environment.get(variable):
                 layer[name] = _understood(name, text, f"The environment variable {variable}")

@@ -27,6 +27,7 @@ from rexec_jupyter.labapp.reach import PATIENCE
 if TYPE_CHECKING:
     from rexec_jupyter.core.protocol import JobInfo, SessionInfo
     from rexec_jupyter.endpoint.servers import Servers
+    from rexec_jupyter.labapp.pythons import Python, Pythons
     from rexec_jupyter.labapp.watch import Watcher
 
 T = TypeVar("T")
@@ -46,12 +47,15 @@ class Actions:
     ----------
     watcher
         What looks at the backend.
+    pythons
+        What finds the interpreter of a kernel.
     pool
         Threads for what has to be waited for.
     """
 
-    def __init__(self, watcher: Watcher, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, watcher: Watcher, pythons: Pythons, pool: ThreadPoolExecutor) -> None:
         self._watcher = watcher
+        self._pythons = pythons
         self._pool = pool
 
     async def _in_thread(self, work: Callable[[], T], seconds: float = _LONG) -> T:
@@ -89,14 +93,35 @@ class Actions:
 
     # ------------------------------------------------------------------------- the servers
 
-    async def start_embedded(self) -> str:
-        """Start the backend of this computer; it runs until it is stopped."""
-        await self._in_thread(lambda: asyncio.run(embedded.start()))
+    async def start_embedded(self, kernel: str = "") -> str:
+        """Start the backend of this computer, or keep it; it runs until it is stopped.
+
+        Parameters
+        ----------
+        kernel
+            The kernel spec whose Python runs it, if none runs yet; empty for the usual one.
+        """
+        running = await self._embedded_python()
+        return await self._start_embedded(running or await self._pythons.of_kernel(kernel))
+
+    async def _restart_embedded(self, *, force: bool) -> str:
+        python = await self._embedded_python()
+        if python is None:
+            raise _no_embedded()
+        await self._pythons.check(python, "the Python that runs it")
+        await self.stop_embedded(force=force)
+        return await self._start_embedded(python)
+
+    async def _embedded_python(self) -> Python | None:
+        return await self._in_thread(lambda: asyncio.run(embedded.python()))
+
+    async def _start_embedded(self, python: Python) -> str:
+        path = await self._in_thread(lambda: asyncio.run(embedded.start(python)))
         self._watcher.nudge()
         source = self._watcher.source
         if isinstance(source, embedded.Embedded):  # what is done next is done there
             await self._watcher.until(lambda: source.running, PATIENCE)
-        return "The rexec server of this computer runs until it is stopped."
+        return f"The rexec server of this computer runs until it is stopped, with {path}."
 
     async def stop_embedded(self, *, force: bool) -> str:
         """End the backend of this computer."""
@@ -104,7 +129,7 @@ class Actions:
             await self._lose_nothing(self._in_thread(embedded.losses, _ASKING))
         # Whether jobs run was asked just now; what its supervisor knows is a second old.
         if not await self._in_thread(lambda: asyncio.run(embedded.stop())):
-            raise RefusedError(409, "No rexec server runs on this computer.", "It has ended.")
+            raise _no_embedded()
         return "The rexec server of this computer has ended."
 
     async def profiles(self) -> Profiles:
@@ -151,8 +176,7 @@ class Actions:
         """Have a server replaced by one like it."""
         if await self._is_embedded():
             _check_default(name)
-            await self.stop_embedded(force=force)
-            return await self.start_embedded()
+            return await self._restart_embedded(force=force)
         if not force:
             await self._keep_server(name)
         if await self._at_endpoint(lambda there: there.restart(name)) is None:
@@ -415,6 +439,10 @@ def _restart(client: Client, name: str) -> None:
     # Without a cell there would be none until the next one.
     with suppress(TimeoutError):
         session.submit_cell("", hidden=True).result(_ASKING)
+
+
+def _no_embedded() -> RefusedError:
+    return RefusedError(409, "No rexec server runs on this computer.", "It has ended.")
 
 
 def _no_server(name: str) -> NoSessionError:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
+
 from rexec_jupyter._connect import connect_to
 from rexec_jupyter.core.errors import ConnectionLostError, NotConfiguredError
 from rexec_jupyter.core.losses import of_backend
 from rexec_jupyter.labapp import looking
 from rexec_jupyter.labapp.messages import Alert, Connection, Job, Server
 from rexec_jupyter.labapp.polling import Poll
+from rexec_jupyter.labapp.pythons import Python, is_own
 from rexec_jupyter.labapp.reach import DEFAULT, PATIENCE, Look, Reach
 from rexec_jupyter.labapp.seen import Seen, Standing, slow
 from rexec_jupyter.local.backend import LocalBackend
@@ -71,17 +74,7 @@ class Embedded:
         await self.reach.close()
 
     async def _ask(self) -> Told:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                found = await self._backend.status() if await self._backend.find() else {}
-        except EndedError:
-            found = {}
-        except TimeoutError:
-            await self._backend.close()  # what it still answers is not for the next question
-            raise ConnectionLostError(
-                f"The embedded backend's supervisor did not answer within {PATIENCE:g} s.",
-                hint="It is asked again by itself; `rexec doctor` tells more.",
-            ) from None
+        found = await _told(self._backend)
         if found.get("ready"):
             self._was_ready = found["pid"]
             self.reach.aim(str(found["pid"]), lambda: LocalBackend(watch=True))
@@ -169,6 +162,8 @@ class Embedded:
         state = next((each for each in self.reach.look.servers if not each.session), None)
         ready = bool(told["ready"])
         facts = {"keeps its files in": str(settings["directory"])} if settings["directory"] else {}
+        if not is_own(told["python"]):
+            facts["runs with"] = str(told["python"])
         return Server(
             name=DEFAULT,
             state="ready" if ready else "starting",
@@ -184,13 +179,55 @@ class Embedded:
         )
 
 
-async def start() -> None:
-    """Start it, and let it run until it is stopped."""
-    backend = LocalBackend()
+async def _told(backend: LocalBackend) -> Told:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await backend.status() if await backend.find() else {}
+    except EndedError:
+        return {}
+    except TimeoutError:
+        await backend.close()  # what it still answers is not for the next question
+        raise ConnectionLostError(
+            f"The embedded backend's supervisor did not answer within {PATIENCE:g} s.",
+            hint="It is asked again by itself; `rexec doctor` tells more.",
+        ) from None
+
+
+async def python() -> Python | None:
+    """Return the Python that runs it; None if none does."""
+    backend = LocalBackend(watch=True)
+    try:
+        told = await _told(backend)
+        if not told:
+            return None
+        try:
+            environment = psutil.Process(told["pid"]).environ()
+        except psutil.Error:
+            return None  # it has just ended
+        return Python(told["python"], environment)
+    finally:
+        await backend.close()
+
+
+async def start(python: Python) -> str:
+    """Start it, and let it run until it is stopped.
+
+    Parameters
+    ----------
+    python
+        What runs it if none runs yet.
+
+    Returns
+    -------
+    str
+        The interpreter that runs it.
+    """
+    backend = LocalBackend(python=python.path, environment=python.environment)
     try:
         await backend.locate()
         await backend.open_endpoint()
         await backend.keep()
+        return str((await backend.status())["python"])
     finally:
         await backend.close()
 

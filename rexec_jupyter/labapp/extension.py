@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool
@@ -12,6 +13,7 @@ from rexec_jupyter.labapp.actions import Actions
 from rexec_jupyter.labapp.catalog import Catalog
 from rexec_jupyter.labapp.handlers import ROUTES
 from rexec_jupyter.labapp.job_logs import JobLogs
+from rexec_jupyter.labapp.pythons import Pythons
 from rexec_jupyter.labapp.stream import NAME
 from rexec_jupyter.labapp.watch import Watcher
 
@@ -46,7 +48,9 @@ class RexecPanel(ExtensionApp):
         logger.setLevel(self.log.level)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rexec-panel")
         self.watcher = Watcher(self._pool)
-        self.actions = Actions(self.watcher, self._pool)
+        server: Any = self.serverapp
+        pythons = Pythons(server.kernel_spec_manager, server.kernel_manager, self._pool)
+        self.actions = Actions(self.watcher, pythons, self._pool)
         self.catalog = Catalog(self._pool)
         self.logs = JobLogs(self.watcher)
 

@@ -1,14 +1,15 @@
-"""What the user's files say: which backend is used, and where there is a login."""
+"""What files of the user say: which backend is used, where, and where there is a login."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Self
 
-from rexec_jupyter.core.errors import AuthenticationError, NotConfiguredError, RexecError
-from rexec_jupyter.core.logins import LoginError, Logins, normal
+from rexec_jupyter.core.errors import AuthenticationError, RexecError
+from rexec_jupyter.core.kernels import LOCAL, UNUSABLE, kernels
+from rexec_jupyter.core.logins import Logins, endpoint_address
 from rexec_jupyter.core.settings import current
-from rexec_jupyter.labapp.messages import Alert
+from rexec_jupyter.labapp.messages import Alert, Elsewhere
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Files:
         What is wrong with the file of logins.
     changed
         When that was changed last.
+    elsewhere
+        Kernels that use another backend.
     """
 
     target: str = ""
@@ -34,6 +37,7 @@ class Files:
     logins: list[str] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     changed: int = 0
+    elsewhere: list[Elsewhere] = field(default_factory=list, compare=False)
 
     @classmethod
     def read(cls) -> Self:
@@ -50,20 +54,21 @@ class Files:
             alerts.append(
                 Alert(key="logins", cause=error.message, hint=error.hint, code=error.code)
             )
-        return cls(target, trouble, logins, alerts, _changed())
+        return cls(target, trouble, logins, alerts, _changed(), _elsewhere(target))
 
 
 def _target() -> str:
     url = current().now().url
-    if url in ("", "local"):
-        return "local"
-    try:
-        return normal(url)
-    except LoginError as error:
-        raise NotConfiguredError(
-            f"The address of the endpoint cannot be used: {error}.",
-            hint="Correct it, or choose the backend of this computer.",
-        ) from None
+    return LOCAL if url in ("", LOCAL) else endpoint_address(url)
+
+
+def _elsewhere(target: str) -> list[Elsewhere]:
+    shown = target or UNUSABLE
+    return [
+        Elsewhere(kernel=kernel.id, url="" if backend == UNUSABLE else backend)
+        for kernel in kernels()
+        if (backend := kernel.backend) != shown
+    ]
 
 
 def _changed() -> int:

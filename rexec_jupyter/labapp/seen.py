@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 from rexec_jupyter.core.errors import RexecError
-from rexec_jupyter.labapp.messages import Alert, Connection, Job, News, Server, Session, Usage
+from rexec_jupyter.labapp.messages import (
+    Alert,
+    Connection,
+    Elsewhere,
+    Job,
+    News,
+    Server,
+    Session,
+    Usage,
+)
 from rexec_jupyter.labapp.polling import SLOW, Poll
 
 _MOST_JOBS = 1000
@@ -40,6 +49,7 @@ class Seen:
     servers: list[Server] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+    elsewhere: list[Elsewhere] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(self.jobs) > _MOST_JOBS:
@@ -52,6 +62,7 @@ def everything(seen: Seen, now: float, usage: list[Usage]) -> News:
     return News(
         now=now,
         connection=seen.connection,
+        elsewhere=seen.elsewhere,
         alerts=seen.alerts,
         servers=seen.servers,
         sessions=seen.sessions,
@@ -64,7 +75,7 @@ def everything(seen: Seen, now: float, usage: list[Usage]) -> News:
 def news(before: Seen, seen: Seen, now: float, **more: Any) -> News | None:
     """Return what changed; None if nothing did and there is nothing more."""
     changed: dict[str, Any] = {key: value for key, value in more.items() if value}
-    for part in ("connection", "alerts", "servers", "sessions"):
+    for part in ("connection", "elsewhere", "alerts", "servers", "sessions"):
         if (value := getattr(seen, part)) != getattr(before, part):
             changed[part] = value
     known = {job.id: job for job in before.jobs}

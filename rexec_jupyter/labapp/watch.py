@@ -80,6 +80,7 @@ class Watcher:
         seen = self._seen
         return State(
             connection=seen.connection,
+            elsewhere=seen.elsewhere,
             alerts=seen.alerts,
             servers=seen.servers,
             sessions=seen.sessions,
@@ -219,7 +220,8 @@ class Watcher:
             text, hint, code = error.message, error.hint, error.code
             connection = Connection(state="failed", text=text, hint=hint, code=code)
         connection = msgspec.structs.replace(connection, logins=files.logins)
-        return replace(seen, connection=connection, alerts=named([*seen.alerts, *files.alerts]))
+        alerts = named([*seen.alerts, *files.alerts])
+        return replace(seen, connection=connection, elsewhere=files.elsewhere, alerts=alerts)
 
     def _usage(self) -> list[Usage]:
         return list(self.source.reach.usage) if self.source is not None else []

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,14 +23,14 @@ from rexec_jupyter.core.errors import (
     StartError,
 )
 from rexec_jupyter.core.quantities import size
-from rexec_jupyter.local.connection import Connection, EndedError
-from rexec_jupyter.local.paths import (
-    Paths,
+from rexec_jupyter.core.runtime import (
     UnsafeDirectoryError,
     existing_runtime_directory,
     private_directory,
     runtime_directory,
 )
+from rexec_jupyter.local.connection import Connection, EndedError
+from rexec_jupyter.local.paths import Paths
 from rexec_jupyter.local.processes import tail
 from rexec_jupyter.local.settings import LINGER, ORPHAN_LIMIT, Settings
 
@@ -62,6 +62,10 @@ class LocalBackend:
     linger
         Seconds the backend outlives its last user, if this starts it. By default
         ``$REXEC_LOCAL_LINGER``, else 10.
+    python
+        Interpreter that runs it, if this starts it; by default the one of this process.
+    environment
+        Environment variables that it has, if this starts it; by default those of this process.
     start
         Whether it may be started if none runs.
     watch
@@ -83,11 +87,15 @@ class LocalBackend:
         memory: int | None = None,
         directory: str | Path | None = None,
         linger: float | None = None,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
         start: bool = True,
         watch: bool = False,
     ) -> None:
         self._may_start = start and not watch
         self._watch = watch
+        self._python = python
+        self._environment = environment
         place = None if directory is None else str(Path(directory).absolute())
         asked = {"workers": workers, "memory": memory, "directory": place}
         self._asked = {name: value for name, value in asked.items() if value is not None}
@@ -301,7 +309,7 @@ class LocalBackend:
             listener.bind(os.fspath(paths.socket))
             paths.socket.chmod(0o600)
             listener.listen(64)
-            command = [sys.executable, "-P", "-m", "rexec_jupyter.local"]
+            command = [self._python, "-P", "-m", "rexec_jupyter.local"]
             command += ["--root", str(paths.root), "--lock-fd", str(lock)]
             command += ["--listen-fd", str(listener.fileno())]
             for field in fields(Settings):
@@ -314,6 +322,7 @@ class LocalBackend:
                     stdout=log,
                     stderr=log,
                     cwd=paths.root,
+                    env=self._environment,
                     start_new_session=True,
                     pass_fds=[lock, listener.fileno()],
                 )

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.doctor import Finding, disk
 from rexec_jupyter.core.errors import NotConfiguredError, RexecError
+from rexec_jupyter.core.kernels import FOLDER as KERNELS
+from rexec_jupyter.core.runtime import UnsafeDirectoryError, check_private, runtime_path
 from rexec_jupyter.core.versions import PYTHON, minor
 from rexec_jupyter.local.backend import LocalBackend
 from rexec_jupyter.local.connection import Connection, EndedError
-from rexec_jupyter.local.paths import Paths, UnsafeDirectoryError, check_private, runtime_path
+from rexec_jupyter.local.paths import Paths
 from rexec_jupyter.local.processes import previous, tail
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def _directory(paths: Paths) -> Iterator[Finding]:
 
 def _open_to_others(paths: Paths) -> Iterator[Finding]:
     private = [paths.secret, paths.socket, paths.keys, paths.state, paths.kept, paths.logs]
+    private.append(paths.root / KERNELS)
     with contextlib.suppress(OSError):
         private += paths.keys.iterdir()
     for path in private:

@@ -22,8 +22,9 @@ from rexec_deploy_api.service import Owner, Servers
 from rexec_deploy_api.spawner.base import Credential, SpawnerError
 from rexec_deploy_api.spawner.process import ProcessSpawner
 from rexec_deploy_api.spawner.process_server import HOPELESS, Places
+from rexec_jupyter.core.runtime import private_directory
 from rexec_jupyter.local.keeper import Keeper
-from rexec_jupyter.local.paths import Paths, private_directory
+from rexec_jupyter.local.paths import Paths
 from rexec_jupyter.local.processes import Part, module_command, turn_over
 from rexec_jupyter.local.settings import Settings
 

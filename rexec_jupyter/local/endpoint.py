@@ -12,7 +12,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from rexec_jupyter.local.paths import Paths, UnsafeDirectoryError, data_path, private_directory
+from rexec_jupyter.core.runtime import UnsafeDirectoryError, private_directory
+from rexec_jupyter.local.paths import Paths, data_path
 from rexec_jupyter.local.processes import Part, module_command
 
 _LOOPBACK = "127.0.0.1"

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rexec_jupyter.core.errors import StartError
+from rexec_jupyter.core.runtime import runtime_path
 from rexec_jupyter.local.backend import START_SECONDS, LocalBackend
 from rexec_jupyter.local.connection import EndedError
-from rexec_jupyter.local.paths import Paths, runtime_path
+from rexec_jupyter.local.paths import Paths
 
 _MAX_LINE = 1 << 20
 

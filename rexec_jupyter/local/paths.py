@@ -1,14 +1,15 @@
-"""Where the embedded backend keeps its files, and proof that nobody else can touch them."""
+"""Where the embedded backend keeps its files."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+
+from rexec_jupyter.core.runtime import UnsafeDirectoryError, private_directory, runtime_path
 
 SOCKET_PATH_BYTES = 107
 """Longest name a Unix socket can have on Linux."""
@@ -16,49 +17,6 @@ PAYLOADS = "files"
 """Folder of payloads in the handoff directory; results stay there until they are fetched."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is private and checked
 _LARGE_VALUES = 1 << 30
-_OWNER_ONLY = 0o700
-
-
-class UnsafeDirectoryError(OSError):
-    """A directory that should be private is not, or cannot be made. Its text says why."""
-
-
-def runtime_directory() -> Path:
-    """Return this user's private directory, made if need be.
-
-    It is ``$REXEC_RUNTIME_DIR``, else ``rexec`` in ``$XDG_RUNTIME_DIR``, else
-    ``rexec-<uid>`` in the directory for temporary files.
-
-    Raises
-    ------
-    UnsafeDirectoryError
-        If somebody else may read or change what is in it.
-    """
-    return private_directory(runtime_path())
-
-
-def existing_runtime_directory() -> Path | None:
-    """Return this user's private directory; None if there is none, and none is made.
-
-    Raises
-    ------
-    UnsafeDirectoryError
-        If somebody else may read or change what is in it.
-    """
-    path = runtime_path()
-    return check_private(path) if os.path.lexists(path) else None
-
-
-def runtime_path() -> Path:
-    """Return where `runtime_directory` is, or would be; it is not looked at."""
-    if own := os.environ.get("REXEC_RUNTIME_DIR"):
-        return Path(own).absolute()
-    login = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isdir(login):  # noqa: PTH112 - Path("") would be the working directory
-        return Path(login).absolute() / "rexec"
-    import tempfile  # noqa: PLC0415 - seldom needed and slow to import
-
-    return Path(tempfile.gettempdir()) / f"rexec-{os.getuid()}"
 
 
 def data_path() -> Path:
@@ -73,51 +31,6 @@ def data_path() -> Path:
         return runtime_path() / "data"
     home = Path(os.environ.get("XDG_DATA_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".local/share") / "rexec"
-
-
-def private_directory(path: Path) -> Path:
-    """Make a directory for this user alone, or check that it is one.
-
-    Raises
-    ------
-    UnsafeDirectoryError
-        If it belongs to somebody else, is open to others, is a symbolic link, or cannot be
-        made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(_OWNER_ONLY)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise UnsafeDirectoryError(f"{path} cannot be made: {error.strerror}.") from error
-    return check_private(path)
-
-
-def check_private(path: Path) -> Path:
-    """Check that a directory is for this user alone; return it.
-
-    Raises
-    ------
-    UnsafeDirectoryError
-        If it belongs to somebody else, is open to others, is a symbolic link, or is none.
-    """
-    try:
-        status = path.lstat()
-    except OSError as error:
-        raise UnsafeDirectoryError(f"{path} cannot be read: {error.strerror}.") from error
-    if stat.S_ISLNK(status.st_mode):
-        raise UnsafeDirectoryError(f"{path} is a symbolic link, which may lead anywhere.")
-    if not stat.S_ISDIR(status.st_mode):
-        raise UnsafeDirectoryError(f"{path} is not a directory.")
-    if status.st_uid != os.geteuid():
-        raise UnsafeDirectoryError(
-            f"{path} belongs to another user (uid {status.st_uid}, not {os.geteuid()})."
-        )
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        raise UnsafeDirectoryError(f"{path} is open to other users (mode {mode:o}, not 700).")
-    return path
 
 
 @dataclass(frozen=True)

@@ -316,6 +316,7 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
+            "python": sys.executable,
             "user": self._deployment.user,
             "users": self._in_use,
             "ready": self._deployment.ready,

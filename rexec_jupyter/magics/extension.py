@@ -14,6 +14,7 @@ from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.magics import help as remote_help
 from rexec_jupyter.magics import line, options, secrets, tracebacks
+from rexec_jupyter.magics.announcing import Announcement
 from rexec_jupyter.magics.cell import CellRunner
 from rexec_jupyter.magics.commands.state import Help
 from rexec_jupyter.magics.completion import Completer
@@ -49,9 +50,11 @@ class Magics:
         self._completer = Completer(shell, self.runner)
         self._hints = Hints(shell, self.runner)
         remote_help.register(shell)
+        self._announcement = Announcement(shell)
 
     def close(self) -> None:
         """Remove the magics and end the connection."""
+        self._announcement.close()
         remote_help.unregister(self._shell)
         self._hints.close()
         self._completer.close()

@@ -13,6 +13,7 @@ import pytest
 import rexec_jupyter as rexec_api
 from rexec_jupyter.core import doctor
 from rexec_jupyter.core.doctor import examine
+from rexec_jupyter.core.kernels import FOLDER
 from rexec_jupyter.local import checkup
 from tests.backend.brokering import until
 from tests.backend.commanding import rexec, told
@@ -76,6 +77,16 @@ def test_a_directory_open_to_others_fails_with_the_way_out(fresh):
     assert finding.state == "fail"
     assert "open to other users (mode 750, not 700)" in finding.text
     assert "REXEC_RUNTIME_DIR" in finding.hint
+
+
+def test_what_kernels_tell_open_to_others_fails_with_the_way_out(fresh):
+    folder = fresh.root / FOLDER
+    folder.mkdir()
+    folder.chmod(0o755)
+    finding = only("directory")
+    folder.rmdir()
+    assert finding.state == "fail"
+    assert finding.hint == f"chmod 700 {folder}"
 
 
 def test_a_name_too_long_for_sockets_fails(monkeypatch, tmp_path):

@@ -12,10 +12,11 @@ import pytest
 
 import rexec_jupyter as rexec
 from rexec_jupyter.core.errors import NotConfiguredError, SessionMismatchError, StartError
+from rexec_jupyter.core.runtime import runtime_directory
 from rexec_jupyter.local import paths as local_paths
 from rexec_jupyter.local import processes
 from rexec_jupyter.local.backend import LocalBackend
-from rexec_jupyter.local.paths import Paths, runtime_directory
+from rexec_jupyter.local.paths import Paths
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs two users")
 

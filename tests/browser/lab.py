@@ -43,20 +43,23 @@ class Lab:
         nbformat.write(notebook, self.root / path)
         return path
 
-    def request(self, method: str, path: str) -> Any:
+    def request(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the Jupyter server's REST interface and return its JSON, if any."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(
-                method, BASE_URL + path, headers={"Authorization": f"token {self.token}"}
+                method,
+                BASE_URL + path,
+                body=None if body is None else json.dumps(body),
+                headers={"Authorization": f"token {self.token}"},
             )
             response = connection.getresponse()
-            body = response.read()
+            answer = response.read()
         finally:
             connection.close()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise RuntimeError(f"{method} {path}: {response.status} {body[:500]!r}")
-        return json.loads(body) if body else None
+            raise RuntimeError(f"{method} {path}: {response.status} {answer[:500]!r}")
+        return json.loads(answer) if answer else None
 
     def shut_down_kernels(self) -> None:
         for session in self.request("GET", "/api/sessions"):

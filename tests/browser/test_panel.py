@@ -137,3 +137,32 @@ def test_notebook_7_has_the_panel_and_the_button_too(chromium, lab, backend):
     finally:
         context.close()
         lab.shut_down_kernels()
+
+
+def test_a_notebook_that_uses_another_backend_is_told_while_it_does(
+    page, panel, lab, remote_notebook_of
+):
+    url = "https://one.example.org/ep"
+    set_url, take_back = f"%rexec config url {url}", "%rexec config url default"
+    notebook = remote_notebook_of("apart", set_url, take_back)
+    connection = panel.show().section("connection")
+    expect(connection).to_contain_text("this computer", timeout=SEEN)
+    lines = connection.get_by_role("list", name="Notebooks that run elsewhere")
+    told = lines.get_by_text(f"“apart.ipynb” uses {url} instead")
+    try:
+        notebook.run_cell(1)
+        expect(told).to_be_visible(timeout=SEEN)
+        screenshot(page, "panel-elsewhere")
+        assert panel.findings() == []
+        notebook.run_cell(2)
+        expect(told).to_have_count(0, timeout=SEEN)
+        notebook.run_cell(1)
+        connection.get_by_role("button", name="here and in notebooks without").click(timeout=SEEN)
+        expect(told).to_have_count(0, timeout=SEEN)
+        expect(connection.locator("dd", has_text=url)).to_be_visible(timeout=SEEN)
+        connection.get_by_role("button", name="Use this computer").click()
+        expect(told).to_be_visible(timeout=SEEN)
+        lab.shut_down_kernels()
+        expect(told).to_have_count(0, timeout=SEEN)
+    finally:
+        lab.request("POST", "/rexec/api/connection", {"url": "local"})

@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+from jupyter_client.blocking import BlockingKernelClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.backend.brokering import until
 from tests.browser import lab
+from tests.processes import command
 
 # As behind a hub: nothing may take the server to be at the root of its host.
 BASE_URL = "/user/x"
@@ -138,7 +140,7 @@ class Stream:
     def __init__(self, socket_, jupyter):
         self.messages = []
         self.connection = {}
-        self.alerts, self.servers, self.sessions, self.usage = [], [], [], []
+        self.elsewhere, self.alerts, self.servers, self.sessions, self.usage = [], [], [], [], []
         self.jobs = {}
         self.installing = {}
         self._jupyter = jupyter
@@ -155,7 +157,7 @@ class Stream:
                 self.messages.append(message)
 
     def _take(self, news):
-        for part in ("connection", "alerts", "servers", "sessions"):
+        for part in ("connection", "elsewhere", "alerts", "servers", "sessions"):
             setattr(self, part, news.get(part, getattr(self, part)))
         if news.get("all_jobs"):
             self.jobs = {}
@@ -198,6 +200,39 @@ class Stream:
             ) from None
 
 
+class Kernel:
+    """A kernel that a Jupyter server started.
+
+    Attributes
+    ----------
+    id
+        By which the server knows it.
+    """
+
+    def __init__(self, jupyter, name="python3"):
+        self._where = f"http://{jupyter.host}{BASE_URL}/api/kernels"
+        self._jupyter = jupyter
+        self.id = self._ask("POST", "", {"name": name}).json()["id"]
+        file = jupyter.directory / "runtime" / f"kernel-{self.id}.json"
+        self._client = BlockingKernelClient(connection_file=str(file))
+        self._client.load_connection_file()
+        self._client.start_channels()
+        self._client.wait_for_ready(30)
+
+    def _ask(self, method, path, body=None):
+        answer = self._jupyter._client.request(method, self._where + path, json=body)
+        assert answer.is_success, answer.text
+        return answer
+
+    def run(self, code):
+        reply = self._client.execute_interactive(code, timeout=30, output_hook=lambda _: None)
+        assert reply["content"]["status"] == "ok", reply
+
+    def end(self):
+        self._client.stop_channels()
+        self._ask("DELETE", f"/{self.id}")
+
+
 def await_end(embedded):
     """Wait until nothing is left of the embedded backend, of which no Jupyter server is a part."""
     left = []
@@ -206,7 +241,7 @@ def await_end(embedded):
         left[:] = [
             each
             for each in embedded.remains()
-            if not (isinstance(each, psutil.Process) and _PROGRAMS & set(each.cmdline()))
+            if not (isinstance(each, psutil.Process) and _PROGRAMS & set(command(each)))
         ]
         return not left
 

@@ -27,7 +27,7 @@ CHANGES = (
     ("POST", "jobs/a/interrupt"),
     ("POST", "jobs/a/cancel"),
 )
-LOOKS = ("state", "profiles", "servers/a/log", "jobs/a/log", "catalog")
+LOOKS = ("state", "profiles", "servers/a/log", "jobs/a/log", "catalogs", "catalog")
 
 
 @pytest.fixture

@@ -48,7 +48,6 @@ it.each<[Partial<IAlert>, string, object]>([
     }
   ],
   [{ action: 'login' }, 'Log in', { section: 'connection', subject: 'login' }],
-  [{ action: 'start' }, 'Start a server', { section: 'servers', subject: 'start' }],
   [
     { action: 'log', subject: '0123456789' },
     'Show the log of job 01234567',
@@ -94,20 +93,12 @@ it.each<[Partial<IAlert>, string, string[]]>([
   await waitFor(() => expect(jupyter.asked).toEqual([asked]));
 });
 
-it('starts the embedded backend', async () => {
-  jupyter.answer = (_, response) => response.end('{"text": "It starts."}');
-  shown({ action: 'start' }, { connection: connection({ backend: 'embedded', url: '' }) });
-  fireEvent.click(screen.getByRole('button', { name: 'Start the backend of this computer' }));
-  await waitFor(() => expect(panel.said).toEqual([['success', 'It starts.']]));
-  expect(jupyter.asked).toEqual([['POST', 'rexec/api/embedded/start', '{}']]);
-});
-
 it('has no button for what may not be changed, but leads to logs', () => {
   panel.store.restrict('server', true);
   shown(
     {},
     {
-      alerts: (['login', 'start', 'restart', 'extend', 'log'] as const).map(action =>
+      alerts: (['login', 'restart', 'extend', 'log'] as const).map(action =>
         alert({ key: action, action, subject: 'train' })
       )
     }

@@ -40,7 +40,7 @@ it.each<[IConnection['state'], string]>([
   ['failed', 'Failed']
 ])('tells in words that it is %s', (state, words) => {
   shown({ state, hint: 'Do this.', code: 'R07' });
-  const told = screen.getByRole('status').textContent;
+  const told = screen.getAllByRole('status')[0].textContent;
   expect(told).toContain(words);
   expect(told).toContain('Do this.');
   expect(told).toContain('R07');
@@ -57,6 +57,13 @@ it('tells how long the embedded backend runs, and leads to its pages', () => {
   tell(panel, { connection: connection({ backend: 'embedded', kept: true, programs: 1 }) });
   expect(screen.getByText('until it is stopped; 1 program uses it')).toBeTruthy();
   expect(screen.queryByRole('button', { name: /Keep the backend/ })).toBeNull();
+});
+
+it('starts the embedded backend with the Python of the notebook', async () => {
+  shown({ backend: 'embedded', url: '', state: 'stopped' });
+  press('Start the backend of this computer');
+  await waitFor(() => expect(jupyter.asked.length).toBe(1));
+  expect(jupyter.asked).toEqual([['POST', 'rexec/api/embedded/start', '{"kernel":"second"}']]);
 });
 
 it('stops the embedded backend only when told what is lost', async () => {

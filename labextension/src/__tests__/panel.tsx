@@ -4,7 +4,7 @@ import { Signal } from '@lumino/signaling';
 import React from 'react';
 
 import { Api } from '../api';
-import { PanelContext, type IPanel, type IPlace } from '../context';
+import { PanelContext, type IOwner, type IPanel, type IPlace } from '../context';
 import { Store } from '../store';
 
 /** A panel to draw parts in; `said` has what it told the user. */
@@ -15,8 +15,13 @@ export class TestPanel implements IPanel {
   readonly said: [string, string][] = [];
   readonly inserted: string[] = [];
   readonly api: Api;
+  /** What kernels are of, by their ids. */
+  readonly owners = new Map<string, IOwner>();
   readonly notebooks = {
-    insert: (code: string): boolean => this.inserted.push(code) > 0
+    insert: (code: string): boolean => this.inserted.push(code) > 0,
+    kernelSpec: (): string => 'second',
+    ownerOf: (kernel: string): IOwner => this.owners.get(kernel) ?? { kind: 'notebook', name: '' },
+    ownersChanged: new Signal<unknown, void>({})
   };
 
   constructor(baseUrl = 'http://127.0.0.1:1/') {

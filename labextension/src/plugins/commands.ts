@@ -35,7 +35,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
     browser: IDefaultFileBrowser | null
   ): void => {
     const { commands } = app;
-    const { trans, api, store, activate } = rexec;
+    const { trans, api, store, notebooks, activate } = rexec;
     const changeable = (): boolean => !store.known.readOnly;
 
     commands.addCommand(Commands.show, {
@@ -58,7 +58,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
       isEnabled: changeable,
       execute: async () => {
         try {
-          Notification.success((await api.startEmbedded()).text);
+          Notification.success((await api.startEmbedded(notebooks.kernelSpec())).text);
         } catch (error) {
           Notification.error(told(error), { autoClose: false });
         }

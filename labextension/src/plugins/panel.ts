@@ -39,6 +39,7 @@ export const panelPlugin: JupyterFrontEndPlugin<IRexec> = {
     const settings = app.serviceManager.serverSettings;
     const store = new Store();
     const api = new Api(settings);
+    const notebooks = new Notebooks(app, tracker);
     const reveal = new Signal<unknown, IPlace>({});
     const stream = new Stream(store, settings);
     const panel = new RexecPanel({
@@ -46,7 +47,7 @@ export const panelPlugin: JupyterFrontEndPlugin<IRexec> = {
       store,
       trans,
       reveal,
-      notebooks: new Notebooks(app, tracker),
+      notebooks,
       retry: stream.retry,
       say: (text, kind = 'success') => {
         Notification.emit(text, kind, { autoClose: kind === 'error' ? false : SHOWN });
@@ -82,6 +83,6 @@ export const panelPlugin: JupyterFrontEndPlugin<IRexec> = {
     } else {
       show('full');
     }
-    return { api, store, trans, activate };
+    return { api, store, trans, notebooks, activate };
   }
 };

@@ -62,7 +62,6 @@ function AlertItem(props: { alert: IAlert }): React.JSX.Element {
 function Mend(props: { alert: IAlert }): React.JSX.Element | null {
   const { api, reveal, store, trans } = usePanel();
   const readOnly = useKnown(known => known.readOnly);
-  const embedded = useKnown(known => known.connection?.backend === 'embedded');
   const servers = useKnown(known => known.servers);
   const { action, subject } = props.alert;
 
@@ -105,17 +104,6 @@ function Mend(props: { alert: IAlert }): React.JSX.Element | null {
         subject ? trans.__('Log in to %1', subject) : trans.__('Log in'),
         'connection',
         subject || 'login'
-      );
-    case 'start':
-      return embedded ? (
-        <ActionButton
-          primary
-          label={trans.__('Start')}
-          description={trans.__('Start the backend of this computer')}
-          action={() => api.startEmbedded()}
-        />
-      ) : (
-        lead(trans.__('Start…'), trans.__('Start a server'), 'servers', 'start')
       );
     case 'restart':
       return isServer(subject, servers) ? (

@@ -8,6 +8,7 @@ import { Opener, useOpener, type IOpener } from '../parts/opener';
 import { Facts, State, type Kind } from '../parts/row';
 import { Section } from '../parts/section';
 import { Skeleton } from '../parts/skeleton';
+import { ElsewhereList } from './elsewhere';
 
 /** What the address of the embedded backend is called where one is chosen. */
 const LOCAL = 'local';
@@ -52,6 +53,7 @@ export function ConnectionSection(): React.JSX.Element {
           {!readOnly && opener.open && (
             <Login key={address} address={address || connection.url} done={opener.close} />
           )}
+          <ElsewhereList />
           {!readOnly && <Others connection={connection} />}
         </>
       ) : (
@@ -124,7 +126,7 @@ function Lasting(props: { kept: boolean; programs: number }): React.JSX.Element 
 }
 
 function Actions(props: { connection: IConnection; opener: IOpener }): React.JSX.Element {
-  const { api, trans } = usePanel();
+  const { api, notebooks, trans } = usePanel();
   const { backend, url, state, kept, logins } = props.connection;
   return (
     <div className="rexec-Buttons">
@@ -137,7 +139,7 @@ function Actions(props: { connection: IConnection; opener: IOpener }): React.JSX
               ? trans.__('Start the backend of this computer')
               : trans.__('Keep the backend of this computer running until it is stopped')
           }
-          action={() => api.startEmbedded()}
+          action={() => api.startEmbedded(notebooks.kernelSpec())}
         />
       )}
       {backend === 'embedded' && state !== 'stopped' && (

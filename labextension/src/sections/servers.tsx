@@ -93,7 +93,7 @@ export function Servers(): React.JSX.Element {
 
 /** Why there is none, and what to do. */
 function NoServer(props: { connection: IConnection; show: () => void }): React.JSX.Element {
-  const { api, reveal, trans } = usePanel();
+  const { api, notebooks, reveal, trans } = usePanel();
   const readOnly = useKnown(known => known.readOnly);
   const { backend, state } = props.connection;
   if (state === 'login') {
@@ -129,7 +129,7 @@ function NoServer(props: { connection: IConnection; show: () => void }): React.J
           <ActionButton
             label={trans.__('Start')}
             description={trans.__('Start the server of this computer')}
-            action={() => api.startEmbedded()}
+            action={() => api.startEmbedded(notebooks.kernelSpec())}
           />
         ) : (
           <PlainButton label={trans.__('Start a server…')} act={props.show} />

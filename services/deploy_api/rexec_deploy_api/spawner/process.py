@@ -19,7 +19,8 @@ from rexec_deploy_api.spawner.base import Credential, LogQuery, NoLogError, Spaw
 from rexec_deploy_api.spawner.process_logs import read_log
 from rexec_deploy_api.spawner.process_server import Generation, Options, Places
 from rexec_deploy_api.spawner.process_store import Store
-from rexec_jupyter.local.paths import Paths, UnsafeDirectoryError, private_directory
+from rexec_jupyter.core.runtime import UnsafeDirectoryError, private_directory
+from rexec_jupyter.local.paths import Paths
 from rexec_jupyter.local.processes import Part
 
 _HOUSEKEEPING = 2.0

@@ -18,8 +18,8 @@ import msgspec
 
 from rexec_deploy_api.records import Cause, Observed, Record
 from rexec_deploy_api.spawner.base import Credential
+from rexec_jupyter.core.runtime import private_directory
 from rexec_jupyter.local.keeper import Keeper
-from rexec_jupyter.local.paths import private_directory
 from rexec_jupyter.local.processes import Part, module_command, turn_over
 
 HOPELESS = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rexec_deploy_api.records import Key, Record, decoded, encoded
 from rexec_deploy_api.spawner.base import StaleError
-from rexec_jupyter.local.paths import private_directory
+from rexec_jupyter.core.runtime import private_directory
 
 _RECORD = "record.json"
 _log = logging.getLogger(__name__)
