@@ -9,10 +9,12 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
 
+from rexec_jupyter.core.kernels import FOLDER
 from rexec_jupyter.widget.status import DISPLAY_ID
 
 SECONDS = 15.0
@@ -176,3 +178,8 @@ def running_kernel(*, history: bool = False, **environment: str):
     finally:
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+def nothing_started(home: Path) -> bool:
+    """Tell whether a runtime directory has nothing but what kernels say of themselves."""
+    return [path.name for path in home.iterdir()] == [FOLDER]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.notebook.kernel import SECONDS, running_kernel
+from tests.notebook.kernel import SECONDS, nothing_started, running_kernel
 
 IGNORE_ONE_INTERRUPT = """\
 import time
@@ -217,7 +217,7 @@ def test_nothing_is_contacted_before_something_is_to_be_run(environment, tmp_pat
         assert "--timeout" in kernel.run("%%rexec -h\n1").stdout
         assert kernel.run("%unload_ext rexec_jupyter").error == ""
         assert "not found" in kernel.run("%%rexec\n1").stderr
-        assert not home.exists()
+        assert nothing_started(home)
 
 
 def test_a_syntax_error_is_pythons_own_and_tells_the_line_of_the_cell(kernel):

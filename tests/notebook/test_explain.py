@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from rexec_jupyter.core.versions import PYTHON
-from tests.notebook.kernel import running_kernel
+from tests.notebook.kernel import nothing_started, running_kernel
 
 
 def test_what_would_be_sent_is_told_with_type_size_and_reason(kernel):
@@ -91,4 +91,4 @@ def test_explaining_needs_no_backend(environment, tmp_path):
         cell = kernel.run("%%rexec --explain -s lab\n1")
         assert "lab" in cell.text
         assert "once it is connected" in cell.text
-        assert not home.exists()
+        assert nothing_started(home)

@@ -6,7 +6,7 @@ import pytest
 
 from rexec_jupyter import __version__
 from rexec_jupyter.magics.commands import COMMANDS
-from tests.notebook.kernel import running_kernel
+from tests.notebook.kernel import nothing_started, running_kernel
 
 
 def complaint(kernel, line):
@@ -25,7 +25,7 @@ def test_nothing_is_started_by_asking_how_things_stand(environment, tmp_path):
         for line in ("", "status", "version", "whoami", "profiles", "help", "config"):
             assert kernel.run(f"%rexec {line}").text, line
         assert "nothing runs yet" in kernel.run("%rexec").text
-        assert [(path.name, path.is_dir()) for path in home.iterdir()] == [("kernels", True)]
+        assert nothing_started(home)
 
 
 def test_the_state_lists_sessions_and_what_runs(kernel):
