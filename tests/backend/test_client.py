@@ -272,9 +272,10 @@ def test_a_running_job_can_be_cancelled(client, gate):
     assert job.state == "cancelled"
 
 
-def test_an_interrupted_job_raises_keyboard_interrupt_as_local_code_would(client, gate):
-    job = client.submit(wait_for, gate)
-    until(lambda: job.state == "running", "the start")
+def test_an_interrupted_job_raises_keyboard_interrupt_as_local_code_would(client, gate, tmp_path):
+    begun = tmp_path / "begun"
+    job = client.submit(lambda: begun.touch() or wait_for(gate))
+    until(begun.exists, "the start")
     job.interrupt()
     with pytest.raises(KeyboardInterrupt) as caught:
         job.result(PATIENCE)

@@ -248,6 +248,7 @@ def test_the_catalog_to_search_is_chosen_by_the_keyboard_in_a_narrow_panel(
     try:
         expect(which).to_have_count(0)
         notebook.run_cell(1)
+        expect(connection.locator("dd", has_text=url)).to_be_visible(timeout=SEEN)
         connection.get_by_role("button", name="Log in").first.click(timeout=SEEN)
         form = connection.get_by_role("form", name="Log in to an endpoint")
         form.get_by_label("Token", exact=True).fill(token)

@@ -181,6 +181,7 @@ describe('with several catalogs', () => {
     await screen.findByRole('combobox', { name: 'Which catalog' });
   });
 
+  const late = { backend: 'endpoint', url: 'https://late' } as const;
   const select = (): HTMLSelectElement => screen.getByRole('combobox', { name: 'Which catalog' });
   const choose = (value: string): void => {
     fireEvent.change(select(), { target: { value } });
@@ -269,6 +270,20 @@ describe('with several catalogs', () => {
     search('ice');
     await waitFor(() => expect(searched()[0]).toContain('in=local'));
     expect(screen.queryByRole('alert')).toBeNull();
+  });
+
+  it.each([
+    ['things stand otherwise', () => connect({ ...late, state: 'connected' })],
+    ['something is searched', () => search('ice')]
+  ])('asks again for what could not be told when %s', async (_, happens) => {
+    names = null;
+    server.asked.length = 0;
+    connect({ ...late, state: 'connecting' });
+    await waitFor(() => expect(screen.queryByRole('combobox')).toBeNull());
+    await waitFor(() => expect(server.asked).toHaveLength(1));
+    names = ['local', 'global'];
+    happens();
+    expect(await screen.findAllByRole('option')).toHaveLength(2);
   });
 });
 

@@ -92,6 +92,9 @@ function useSearch(): ISearching {
     earlier.current = asking;
     setBusy(true);
     setTrouble('');
+    if (!names.length) {
+      learn(asking.signal);
+    }
     try {
       const page = await api.search(q, place, before?.told ?? 0, PAGE, asking.signal);
       if (!asking.signal.aborted) {
@@ -150,15 +153,15 @@ function Search(props: ISearching): React.JSX.Element {
   const insert = useInsert();
 
   const { backend, url, state } = connection ?? { backend: 'embedded', url: '', state: 'stopped' };
-  const several = backend === 'endpoint' && state !== 'login';
-  const failed = state === 'failed'; // afterwards it may tell what it could not
+  const unknown = backend === 'endpoint' && state !== 'login' && !names.length;
+  // Whenever things stand otherwise it may tell what it could not.
   useEffect(() => {
     const asking = new AbortController();
-    if (several) {
+    if (unknown) {
       learn(asking.signal);
     }
     return () => asking.abort();
-  }, [several, failed, url, learn]);
+  }, [unknown, state, url, learn]);
 
   if (!connection) {
     return <Skeleton lines={1} />;
