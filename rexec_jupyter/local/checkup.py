@@ -91,8 +91,10 @@ def _directory(paths: Paths) -> Iterator[Finding]:
 
 
 def _open_to_others(paths: Paths) -> Iterator[Finding]:
-    private = [paths.secret, paths.socket, paths.keys, paths.state, paths.kept, paths.logs]
-    private.append(paths.root / KERNELS)
+    private = [
+        *(paths.secret, paths.socket, paths.keys, paths.state, paths.kept, paths.logs),
+        paths.root / KERNELS,
+    ]
     with contextlib.suppress(OSError):
         private += paths.keys.iterdir()
     for path in private:

@@ -15,7 +15,7 @@ import httpx
 
 from tests.cluster.broker import KEYS, PYTHON, BrokerThere, clear, image
 from tests.cluster.forwarding import Forward
-from tests.cluster.kube import apply, get, kubectl, until
+from tests.cluster.kube import apply, get, is_ready, kubectl, until
 
 NAMESPACE = "rexec"
 USERS = "app.kubernetes.io/managed-by=rexec-deploy-api"
@@ -138,7 +138,7 @@ class Backend(BrokerThere):
 
         def replaced():
             # A process that was killed may still answer for a moment after its pod is forgotten.
-            ready = {each["metadata"]["uid"] for each in self._pods_of(selector) if _ready(each)}
+            ready = {each["metadata"]["uid"] for each in self._pods_of(selector) if is_ready(each)}
             return len(ready - killed) == len(killed)
 
         until(replaced, f"others take the place of {name}")
@@ -297,11 +297,6 @@ class Backend(BrokerThere):
             "REXEC_KUBERNETES_CACHE": str(2 * GiB),
             **package_settings(),
         }
-
-
-def _ready(pod):
-    conditions = pod["status"].get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def package_settings():

@@ -46,6 +46,12 @@ def get(kind, name="", namespace="", selector="", everywhere=False):
     return found
 
 
+def is_ready(pod):
+    """Tell whether a pod takes requests."""
+    conditions = pod["status"].get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 def delete(kind, name, namespace="", *, wait=True, grace=None):
     """Have an object go."""
     where = ["-n", namespace] if namespace else []

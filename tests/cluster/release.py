@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster import backend as b
 from tests.cluster.broker import PREFIX, PYTHON, TAG, image
-from tests.cluster.kube import apply, get, kubectl, until
+from tests.cluster.kube import apply, get, is_ready, kubectl, until
 
 CHART = Path(__file__).parents[2] / "helm/rexec"
 NAME = "rexec"
@@ -176,9 +176,7 @@ class Release(b.Backend):
 
         def ready():
             for each in get("pods", namespace=self.namespace, selector=selector):
-                conditions = each["status"].get("conditions", ())
-                good = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-                if good and not each["metadata"].get("deletionTimestamp"):
+                if is_ready(each) and not each["metadata"].get("deletionTimestamp"):
                     return each
             return None
 

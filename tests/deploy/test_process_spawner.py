@@ -2,13 +2,10 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -24,6 +21,7 @@ from rexec_jupyter.local.processes import Part
 from tests.backend.brokering import running
 from tests.deploy.spawner_contract import SpawnerContract, states, user
 from tests.deploy.spawner_setup import Setup
+from tests.places import short_directory
 from tests.processes import command
 
 __all__ = ["user"]
@@ -73,8 +71,7 @@ class ProcessSetup(Setup):
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory):
-    directory = Path(tempfile.mkdtemp(prefix="rexec-test-"))  # short: sockets lie in it
-    with running(tmp_path_factory.mktemp("broker")) as broker:
+    with short_directory() as directory, running(tmp_path_factory.mktemp("broker")) as broker:
         host, _, port = broker.ready["client"].removeprefix("tcp://").rpartition(":")
         where = Broker(host, int(port), broker.ready["server"], broker.keys.public.decode())
         made = ProcessSetup(
@@ -87,7 +84,6 @@ def setup(tmp_path_factory):
             yield made
         finally:
             made.close()
-            shutil.rmtree(directory)
 
 
 class TestProcesses(SpawnerContract):
@@ -206,9 +202,8 @@ asyncio.run(main())
 
 @pytest.fixture
 def directory():
-    path = Path(tempfile.mkdtemp(prefix="rexec-test-"))
-    yield path
-    shutil.rmtree(path)
+    with short_directory() as path:
+        yield path
 
 
 @pytest.fixture
