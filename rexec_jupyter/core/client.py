@@ -19,6 +19,7 @@ from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.log_reader import LogReader
 from rexec_jupyter.core.session import Session
 from rexec_jupyter.core.standing import Status
+from rexec_jupyter.core.survey import Survey, jobs_of, sessions_of
 from rexec_jupyter.core.trust import job_key, new_id
 from rexec_jupyter.core.versions import PYTHON
 
@@ -278,12 +279,9 @@ class Client:
         Raises
         ------
         RexecError
-            If no server answers within `timeout` seconds.
+            If not every server answers within `timeout` seconds.
         """
-        lists = self._link.request_all(p.ListJobs, timeout)
-        # Those that came together are as old as each other; the server tells the older one first.
-        jobs = [job for _, answer in lists for job in reversed(answer.jobs)]
-        return sorted(jobs, key=lambda job: job.submitted_ago)
+        return jobs_of(answer for _, answer in self._link.request_all(p.ListJobs, timeout))
 
     def find_job(self, name: str, *, timeout: float = 10.0) -> p.JobInfo:
         """Return the job with an id that begins so, or the newest one with that label.
@@ -368,15 +366,23 @@ class Client:
         RexecError
             If not every server answers within `timeout` seconds.
         """
-        lists = self._link.request_all(p.ListSessions, timeout)
-        # The interpreter that a server has ready for `default` is of no use in that of another.
-        rows = [
-            row
-            for scope, answer in lists
-            for row in answer.sessions
-            if not scope or row.session == scope
+        return sessions_of(self._link.request_all(p.ListSessions, timeout))
+
+    def survey(self, *, timeout: float = 10.0) -> list[Survey]:
+        """Return what each of the user's servers tells of its sessions and jobs.
+
+        Servers that are away or do not answer in time are left out.
+
+        Raises
+        ------
+        RexecError
+            If nothing can be asked of this client (any more).
+        """
+        told = self._link.request_ready([p.ListSessions, p.ListJobs], timeout)
+        return [
+            Survey(server, sessions_of([(server.session, sessions)]), jobs_of([jobs]))
+            for server, (sessions, jobs) in told
         ]
-        return sorted(rows, key=lambda row: row.session)
 
     def usage(self, *, timeout: float = 2.0) -> list[tuple[p.ServerState, p.Usage]]:
         """Return what the code on each of the user's servers takes, whatever runs there.
@@ -391,7 +397,8 @@ class Client:
         if self._link.exchange.version < _TELLS_USAGE:
             self._link.check()
             return []
-        return self._link.request_ready(p.ReadUsage, timeout)
+        told = self._link.request_ready([p.ReadUsage], timeout)
+        return [(server, usage) for server, (usage,) in told]
 
     def status(self) -> Status:
         """Return how this client stands, without asking anybody."""

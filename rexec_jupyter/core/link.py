@@ -11,8 +11,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from rexec_jupyter.core import carrier
@@ -191,21 +192,33 @@ class Link:
         ConnectionLostError
             If there is none within `timeout` seconds.
         """
-        return self._ask([message], timeout)[0]
+        (answer,) = self._ask([message], timeout)
+        if answer is None:
+            raise ConnectionLostError(
+                f"The server did not answer within {timeout:g} s.", hint=self.trouble
+            )
+        return answer
 
     def request_all(self, kind: type[p.Request], timeout: float) -> list[tuple[str, Any]]:
         """Ask all servers the same, and return the answers with their scopes; else as `request`."""
         # Nothing comes from one that was lost: it would leave all others without an answer.
         away = ("absent", "lost")
         servers = self.exchange.servers
-        scopes = [state.session for state in servers if state.state not in away] or [""]
-        messages = [kind(request=new_id(), session=scope or "default") for scope in scopes]
-        answers = self._ask(messages, timeout)
-        return [(scope, each.message) for scope, each in zip(scopes, answers, strict=True)]
+        states = [state for state in servers if state.state not in away]
+        told = self._request_each([kind], states or [p.ServerState(state="absent")], timeout)
+        silent = [state for state, answers in told if answers is None]
+        if silent:
+            every = len(silent) == len(told)
+            names = ", ".join(state.session or "default" for state in silent)
+            raise ConnectionLostError(
+                f"The server{'' if every else f' {names}'} did not answer within {timeout:g} s.",
+                hint=self.trouble,
+            )
+        return [(state.session, answers[0]) for state, answers in told if answers is not None]
 
     def request_ready(
-        self, kind: type[p.Request], timeout: float
-    ) -> list[tuple[p.ServerState, Any]]:
+        self, kinds: Sequence[type[p.Request]], timeout: float
+    ) -> list[tuple[p.ServerState, list[Any]]]:
         """Ask the servers that are there the same; return those that answered, with the answers.
 
         Raises
@@ -213,19 +226,26 @@ class Link:
         RexecError
             If nothing can be asked (any more).
         """
-        self._check_asking()
         states = [state for state in self.exchange.servers if state.state in ("ready", "draining")]
-        messages = [kind(request=new_id(), session=state.session or "default") for state in states]
-        answers = self._requests.ask_each(messages, timeout)
-        return [
-            (state, answer.message)
-            for state, answer in zip(states, answers, strict=True)
-            if answer is not None
-        ]
+        told = self._request_each(kinds, states, timeout)
+        return [(state, answers) for state, answers in told if answers is not None]
 
-    def _ask(self, messages: list[p.Request], timeout: float) -> list[n.Answered]:
+    def _request_each(
+        self, kinds: Sequence[type[p.Request]], states: Sequence[p.ServerState], timeout: float
+    ) -> list[tuple[p.ServerState, list[Any] | None]]:
+        """Ask these servers the same; None is of one that did not answer everything."""
+        scopes = [state.session or "default" for state in states]
+        asked = [[kind(request=new_id(), session=scope) for kind in kinds] for scope in scopes]
+        came = iter(self._ask([each for some in asked for each in some], timeout))
+        told: list[tuple[p.ServerState, list[Any] | None]] = []
+        for state in states:
+            answers = [answer.message for answer in islice(came, len(kinds)) if answer is not None]
+            told.append((state, answers if len(answers) == len(kinds) else None))
+        return told
+
+    def _ask(self, messages: list[p.Request], timeout: float) -> list[n.Answered | None]:
         self._check_asking()
-        return self._requests.ask(messages, timeout, lambda: self.trouble)
+        return self._requests.ask(messages, timeout)
 
     def _check_asking(self) -> None:
         self.check()

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
 from rexec_jupyter.core import notices as n
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core.errors import ConnectionLostError, RexecError
+from rexec_jupyter.core.errors import RexecError
 from rexec_jupyter.core.exchange import Exchange
 
 
@@ -24,25 +24,14 @@ class Requests:
         self._call = call
         self._waiting: dict[str, Future[n.Answered]] = {}
 
-    def ask(
-        self, messages: Sequence[p.Request], timeout: float, trouble: Callable[[], str]
-    ) -> list[n.Answered]:
-        """Send requests; return the `notices.Answered` of each, in their order.
+    def ask(self, messages: Sequence[p.Request], timeout: float) -> list[n.Answered | None]:
+        """Send requests; return the answers in their order, None for what is not answered in time.
 
-        Raises
-        ------
-        ConnectionLostError
-            If not all are answered within `timeout` seconds; `trouble` says what is wrong.
+        Parameters
+        ----------
+        timeout
+            In seconds, for all of them.
         """
-        answers = [answer for answer in self.ask_each(messages, timeout) if answer is not None]
-        if len(answers) < len(messages):
-            raise ConnectionLostError(
-                f"The server did not answer within {timeout:g} s.", hint=trouble()
-            )
-        return answers
-
-    def ask_each(self, messages: Sequence[p.Request], timeout: float) -> list[n.Answered | None]:
-        """As `ask`, but with None in place of what is not answered in time."""
         answers: list[Future[n.Answered]] = []
         try:
             for message in messages:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from rexec_jupyter.core import protocol as p
@@ -17,6 +18,7 @@ from rexec_jupyter.core.client import Client
 from rexec_jupyter.core.errors import ConnectionLostError, RexecError
 from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.states import OPEN
+from rexec_jupyter.core.survey import Survey, aged
 from rexec_jupyter.labapp.lines import Lines
 from rexec_jupyter.labapp.messages import Usage
 from rexec_jupyter.labapp.polling import Poll
@@ -31,6 +33,7 @@ _PAUSE, _SOON = 0.8, 0.1
 _DETAILS_PAUSE = 2.0
 _HISTORY = 300
 """Measurements that are kept: some minutes of a server or two."""
+_by_session, _by_age = attrgetter("session"), attrgetter("submitted_ago")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Reach:
         self._wanted: tuple[str, Callable[[], Backend]] | None = None
         self._open_for = ""
         self._client: Client | None = None
+        self._told: dict[str, tuple[float, Survey]] = {}
         self._cpu: dict[str, tuple[float, float]] = {}
 
     @property
@@ -163,6 +167,7 @@ class Reach:
             await self.close()
             self._open_for = key
             self.poll.answer = None  # that was somewhere else
+            self._told.clear()
             self._cpu.clear()
             self.lines = Lines()
         if wanted is None:
@@ -191,9 +196,19 @@ class Reach:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, client)
 
     def _ask(self, client: Client) -> Look:
-        sessions = client.sessions(timeout=PATIENCE)
-        jobs = client.jobs(timeout=PATIENCE)
-        return Look("connected", "", time.time(), client.status().servers, sessions, jobs)
+        asked = time.monotonic()
+        surveys = client.survey(timeout=PATIENCE)
+        if not surveys:
+            raise ConnectionLostError(f"The server did not answer within {PATIENCE:g} s.")
+        servers = client.status().servers
+        self._told |= {each.server.session: (asked, each) for each in surveys}
+        # What a server told that is silent now is shown until it is known to be gone.
+        there = {server.session for server in servers if server.state not in ("absent", "lost")}
+        self._told = {scope: told for scope, told in self._told.items() if scope in there}
+        told = [aged(survey, asked - then) for then, survey in self._told.values()]
+        sessions = sorted((row for each in told for row in each.sessions), key=_by_session)
+        jobs = sorted((row for each in told for row in each.jobs), key=_by_age)
+        return Look("connected", "", time.time(), servers, sessions, jobs)
 
     async def _look_closer(self) -> None:
         client = self._client

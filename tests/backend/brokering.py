@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import zmq
 
 from rexec_jupyter.core import framing, trust
 from rexec_jupyter.core import protocol as p
+from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.credentials import SigningKey
 
 PATIENCE = 20.0
@@ -191,6 +193,37 @@ class Server(Peer):
     def join(self):
         self.hello()
         return self.expect(p.Welcome)[0]
+
+
+class Backend:
+    """Leads a client of rexec to such a broker."""
+
+    description = "test backend"
+    progress = ""
+
+    def __init__(self, broker, signing=None):
+        self.broker = broker
+        self.signing = signing or broker.signing
+        self.key = broker.keys.public.decode()
+        self.secret = secrets.token_bytes(32)
+        self.located = 0
+        self.closed = False
+
+    async def locate(self):
+        self.located += 1
+        return Address(self.broker.ready["client"], self.key)
+
+    async def revive(self):
+        pass
+
+    async def ticket(self, key):
+        return self.signing.ticket(user="ada", key=key, ttl=900), 900.0
+
+    async def close(self):
+        self.closed = True
+
+    def job_secret(self):
+        return self.secret
 
 
 def submission(journal, job=None, session="default", frame=b"work", **fields):

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -18,39 +17,7 @@ import rexec_jupyter as rexec
 from rexec_jupyter._connect import connect_to
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust, values
-from rexec_jupyter.core.backend import Address
-from tests.backend.brokering import PATIENCE, Server, running, until
-
-
-class Backend:
-    """A broker that somebody else started."""
-
-    description = "test backend"
-    progress = ""
-
-    def __init__(self, broker, signing=None):
-        self.broker = broker
-        self.signing = signing or broker.signing
-        self.key = broker.keys.public.decode()
-        self.secret = secrets.token_bytes(32)
-        self.located = 0
-        self.closed = False
-
-    async def locate(self):
-        self.located += 1
-        return Address(self.broker.ready["client"], self.key)
-
-    async def revive(self):
-        pass
-
-    async def ticket(self, key):
-        return self.signing.ticket(user="ada", key=key, ttl=900), 900.0
-
-    async def close(self):
-        self.closed = True
-
-    def job_secret(self):
-        return self.secret
+from tests.backend.brokering import PATIENCE, Backend, Server, running, until
 
 
 @pytest.fixture
@@ -170,6 +137,18 @@ def test_jobs_are_listed(client, server):
 def test_a_silent_server_does_not_make_listing_wait_forever(client):
     with pytest.raises(rexec.ConnectionLostError, match="did not answer within"):
         client.jobs(timeout=0.2)
+
+
+def test_a_silent_one_of_several_servers_is_named(broker, client, server):
+    with Server(broker, session="big") as other:
+        other.join()
+        until(lambda: len(client.status().servers) == 2, "both")
+        with concurrent.futures.ThreadPoolExecutor(1) as aside:
+            asked = aside.submit(client.sessions, timeout=1.0)
+            question, _ = server.expect(p.ListSessions)
+            server.send(p.SessionList(request=question.request, sessions=[]))
+            with pytest.raises(rexec.ConnectionLostError, match="The server big did not answer"):
+                asked.result(PATIENCE)
 
 
 def test_servers_that_do_not_tell_what_they_take_are_left_out(broker, client, server):

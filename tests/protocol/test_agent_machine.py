@@ -383,6 +383,13 @@ def test_what_still_runs_at_the_end_of_the_grace_time_has_crashed(agent):
     assert isinstance(goodbye, p.Goodbye)
 
 
+def test_a_server_takes_leave_of_a_broker_that_has_not_answered_its_hello_yet():
+    agent = Agent()
+    agent.machine.connected(agent.now)
+    agent.machine.goodbye()
+    assert [type(message) for message in agent.sent()] == [p.ServerHello, p.Goodbye]
+
+
 def test_the_broker_is_told_at_once_whether_code_can_run(agent):
     agent.connect()
     agent.machine.manager_up(agent.now)

@@ -813,6 +813,30 @@ def test_a_server_that_says_goodbye_is_absent(world, pair):
     assert world.metrics.jobs == 0
 
 
+def test_a_goodbye_counts_that_is_read_after_the_connection_is_known_to_be_gone(world, pair):
+    client, server = pair
+    world.router.undeliverable(world.now, server.port, server.name)
+    server.send(p.Goodbye())
+    assert server.take() == []
+    assert states(client.take()) == [("suspect", ""), ("absent", "")]
+    assert world.metrics.servers == {"ready": 0, "suspect": 0, "draining": 0}
+
+
+def test_such_a_goodbye_does_not_count_from_another_key_or_once_the_server_is_back(world, pair):
+    client, server = pair
+    before, key = server.name, server.key
+    world.router.undeliverable(world.now, server.port, before)
+    server.key = "other"
+    server.send(p.Goodbye())
+    server.key = key
+    world.move(server, b"new")
+    server.join()
+    assert states(client.take()) == [("suspect", ""), ("ready", "")]
+    world.move(server, before)
+    server.send(p.Goodbye())
+    assert client.take() == []
+
+
 def test_a_draining_server_stays_so_through_silence_and_reconnection(world, pair):
     client, server = pair
     server.send(p.Drain(grace=60))

@@ -19,6 +19,8 @@ class Directory:
         By verified name.
     clients, servers
         By ZeroMQ's name of their connection.
+    severed
+        Servers to which no connection leads, by its name.
     roster, activity
         Grow when servers come, go or change their state, and when jobs and clients do.
     """
@@ -28,6 +30,7 @@ class Directory:
         self.users: dict[str, User] = {}
         self.clients: dict[bytes, Client] = {}
         self.servers: dict[bytes, Server] = {}
+        self.severed: dict[bytes, Server] = {}
         self.roster = self.activity = 0
         self._fences: dict[str, Fence] = {}
 
@@ -131,8 +134,16 @@ class Directory:
         server.user.servers[server.session] = server
         self.servers[peer] = server
 
+    def sever(self, server: Server) -> None:
+        """Note that no connection leads to a server any more, which may come back."""
+        if server.peer is not None:
+            server.former = server.peer
+            self.disconnect(server)
+            self.severed[server.former] = server
+
     def disconnect(self, server: Server) -> None:
-        """Note that no connection leads to a server any more."""
+        """Note that no connection leads to a server any more, and nothing will come from it."""
+        self.severed.pop(server.former, None)
         if server.peer is not None:
             del self.servers[server.peer]
             server.peer = None

@@ -202,7 +202,7 @@ class Membership:
         if isinstance(peer, Client):
             self.forget(peer)
         else:
-            self._directory.disconnect(peer)
+            self._directory.sever(peer)
             self.announce(peer, "suspect")
 
     # ------------------------------------------------------------------------ goodbyes
@@ -211,6 +211,23 @@ class Membership:
         """Let a client go; nobody reads its jobs now."""
         for server, jobs in self._directory.remove_client(client):
             self._outbox.detach(server, jobs)
+
+    def farewell(self, origin: Origin) -> bool:
+        """Let a server go that took leave on a connection which is gone.
+
+        What was to be sent to it may have shown that the connection is gone, before what it sent
+        at the very end is read.
+
+        Returns
+        -------
+        bool
+            Whether there is such a server.
+        """
+        server = self._directory.severed.get(origin.peer)
+        if server is None or server.key != origin.key:
+            return False
+        self.remove(server, "absent")
+        return True
 
     def remove(self, server: Server, state: State) -> None:
         """Let a server go, which is ``lost`` or ``absent`` now."""

@@ -262,6 +262,8 @@ class Router:
                 self._members.client_hello(origin, message)
             case p.ServerHello():
                 self._members.server_hello(origin, message)
+            case p.Goodbye() if sender is None and self._members.farewell(origin):
+                pass
             case _ if sender is None:
                 self._metrics.dropped["unknown_peer"] += 1
                 self._members.challenge(origin)

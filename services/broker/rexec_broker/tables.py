@@ -99,6 +99,8 @@ class Server:
 
     Attributes
     ----------
+    former
+        ZeroMQ's name of the connection that is gone, from which something may come yet.
     running, queued, able
         Jobs, and whether what runs them is there, as its last heartbeat told.
     used
@@ -113,6 +115,7 @@ class Server:
         "certificate",
         "draining",
         "expires",
+        "former",
         "hello",
         "key",
         "peer",
@@ -131,6 +134,7 @@ class Server:
     ) -> None:
         self.user = user
         self.peer: bytes | None = None
+        self.former = b""
         self.key = key
         self.certificate = certificate
         self.session = certificate.session

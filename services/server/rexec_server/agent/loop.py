@@ -139,7 +139,9 @@ class AgentLoop:
         now = self._clock()
         self._machine.end_running(now)
         deadline = now + FAREWELL
-        while self._machine.unacknowledged and self._clock() < deadline and self._stopping < 2:
+        while self._clock() < deadline and self._stopping < 2:
+            if not (self._machine.unacknowledged or self._link.blocked):
+                break
             self._step(deadline)
         self._machine.goodbye()
         self._send(float("inf"))

@@ -388,8 +388,11 @@ class AgentMachine:
             self._outcome.crash(now, job, reason, None)
 
     def goodbye(self) -> None:
-        """Take leave of the broker."""
-        self._shared.send(p.Goodbye())
+        """Take leave of the broker, which may know this server before its welcome arrives."""
+        if self._shared.ready:
+            self._shared.send(p.Goodbye())
+        else:
+            self._link.parcels.append((p.Goodbye(), None))
 
     # ---------------------------------------------------------------------------- output
 
