@@ -70,7 +70,14 @@ READERS = {
     "text": Reader(
         "text", '{}.read().decode(errors="replace")', "stream", shown="print(text[:1000])"
     ),
-    "netcdf": Reader("ds", "xr.open_dataset({})", "file", _XARRAY, ("xarray", "h5netcdf", "scipy")),
+    "netcdf": Reader(
+        # h5netcdf does not bring h5py; scipy is for what is no HDF5.
+        "ds",
+        "xr.open_dataset({})",
+        "file",
+        _XARRAY,
+        ("xarray", "h5netcdf", "h5py", "scipy"),
+    ),
     "zarr": Reader("ds", "xr.open_zarr({})", "store", _XARRAY, ("xarray", "zarr")),
     "opendap": Reader("ds", "xr.open_dataset({})", "address", _XARRAY, ("xarray", "netcdf4")),
     "grib": Reader(

@@ -126,6 +126,7 @@ def test_it_tells_what_it_needs():
     assert needs("https://e.org/a.json") == ()
     assert needs("https://e.org/a.parquet") == ("pandas", "pyarrow")
     assert needs("s3://b/a.parquet") == ("pandas", "pyarrow", "fsspec", "s3fs")
+    assert needs("https://e.org/a.nc")[:4] == ("xarray", "h5netcdf", "h5py", "scipy")
     assert needs("https://e.org/a.h5") == ("h5py", "fsspec", "aiohttp")
     assert needs("osdf:///a.json") == ("rexec-jupyter[pelican]",)
     assert by_address({}, resource("s3://b/a.h5")).cell.startswith("# Needs h5py, fsspec, s3fs.\n")

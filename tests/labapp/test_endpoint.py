@@ -220,7 +220,7 @@ def test_sessions_jobs_and_losses(ann, endpoint, server, jupyter, tab):
     with connect(endpoint.url, token=ann.token, start=False) as kernel:
         job = kernel.session("train").submit_cell("x = 1\nprint('here')")
         job.result(30)
-        tab.until(lambda tab: tab.job(id=job.id, open=False) and tab.session("train"), patience=3)
+        tab.until(lambda tab: tab.job(id=job.id, open=False) and tab.session("train"))
         assert tab.session("train")["server"] == "default"
         assert jupyter.refused(409, "DELETE", "servers/default")["losses"]
         assert jupyter.refused(409, "POST", "servers/default/restart")["losses"]
