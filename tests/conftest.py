@@ -7,14 +7,18 @@ all that share what takes long to start.
 import re
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 # No secret that a test makes may appear in anything that a test or a service writes.
 pytest_plugins = ["tests.endpoint.canary"]
 
-# On a busy two-core machine a slow example says nothing about the code.
-settings.register_profile("rexec", deadline=None)
+# On a busy two-core machine a slow example says nothing about the code. Each run tries the same
+# examples, so that what it says is about the change; `--hypothesis-profile=explore` tries others.
+settings.register_profile(
+    "rexec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("rexec"), derandomize=False)
 settings.load_profile("rexec")
 
 # One JupyterLab, one kernel, one Jupyter server for all.
