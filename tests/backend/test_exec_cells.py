@@ -187,6 +187,29 @@ def test_a_cell_that_breaks_its_own_shell_is_answered_all_the_same(agent):
     assert isinstance(agent.answer(agent.cell("1", session="broken")), h.Raised)
 
 
+@pytest.mark.parametrize("meanwhile", ["pass", "get_ipython().showtraceback = None"])
+def test_an_interrupt_while_a_cell_is_prepared_is_an_interrupt(agent, meanwhile):
+    # Whatever came before; and even if a second one keeps the first from being shown.
+    source = f"""
+    import ast
+    class Slow(ast.NodeTransformer):
+        def visit(self, node):
+            get_ipython().ast_transformers.remove(self)
+            {meanwhile}
+            print("on")
+            while True: pass
+    get_ipython().ast_transformers.append(Slow())
+    1 / 0
+    """
+    session = f"prepared {meanwhile}"
+    assert agent.answer(agent.cell(source, session=session)).error == "ZeroDivisionError"
+    job = agent.cell("print('ran')", session=session)
+    agent.wait(lambda: agent.shown(job), "the start")
+    agent.tell(h.InterruptJob(job=job, session=session))
+    assert isinstance(agent.answer(job), h.Interrupted)
+    assert "ran" not in str(agent.shown(job))
+
+
 def test_an_interrupt_while_figures_are_shown_is_an_interrupt(agent):
     source = """
     def slow():
@@ -358,10 +381,19 @@ def test_a_kernel_that_dies_under_a_cell_is_reported_and_replaced(
     assert incarnation(agent, following) > incarnation(agent, first)
 
 
-def test_a_kernel_that_ends_between_cells_costs_the_next_one_nothing(agent):
-    source = "import os, threading; threading.Timer(0.05, os._exit, (0,)).start(); os.getpid()"
-    first = agent.cell(source, session="leaves", value=True)
+def test_a_kernel_that_ends_between_cells_costs_the_next_one_nothing(agent, tmp_path):
+    source = """
+    import os, threading, time
+    def leave():
+        while not go.exists(): time.sleep(0.005)
+        os._exit(0)
+    threading.Thread(target=leave).start()
+    os.getpid()
+    """
+    go = tmp_path / "go"
+    first = agent.cell(source, {"go": go}, session="leaves", value=True)
     pid = agent.cell_values(first).value
+    go.touch()
     eventually(lambda: gone(pid))
     job = agent.cell("print('ran')", session="leaves")
     assert isinstance(agent.answer(job), h.Returned)
@@ -378,13 +410,15 @@ def test_a_kernel_can_be_killed_for_its_job(agent):
 
 
 def test_a_cell_whose_kernel_still_starts_can_be_withdrawn(agent):
-    job = agent.cell("print('ran')", session="slow")
-    agent.tell(h.InterruptJob(job=job, session="slow"))
+    with agent.stopped():
+        job = agent.cell("print('ran')", session="slow")
+        agent.tell(h.InterruptJob(job=job, session="slow"))
     assert isinstance(agent.answer(job), h.Interrupted)
     assert stdout(agent, "print('next')", session="slow") == "next\n"
     assert agent.shown(job) == []
-    job = agent.cell("print('ran')", session="slower")
-    agent.tell(h.KillJob(job=job, session="slower"))
+    with agent.stopped():
+        job = agent.cell("print('ran')", session="slower")
+        agent.tell(h.KillJob(job=job, session="slower"))
     assert agent.answer(job) == h.CellGone(job=job, started=False, reason="it was withdrawn")
 
 

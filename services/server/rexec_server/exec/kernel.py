@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -136,6 +136,7 @@ class Kernel(IPythonKernel):
         shell.push(names)
         self._origins.pushed(names)
         names.clear()  # the cell may let go of them
+        before = shell.last_execution_result
         try:
             reply = await self.do_execute(brought.source, silent=False)
         finally:
@@ -143,7 +144,7 @@ class Kernel(IPythonKernel):
         for entry in reply["payload"]:
             if entry.get("source") in _PAYLOADS:
                 self._display.show("payload", msgspec.msgpack.encode(entry, enc_hook=str))
-        return self._ran()
+        return self._ran(before, reply)
 
     def _run_hidden(self, source: str, names: dict[str, Any]) -> Ran:
         """Run plain Python that leaves no trace in the session but what it does on purpose."""
@@ -158,9 +159,13 @@ class Kernel(IPythonKernel):
         lines = self.shell._last_traceback or ()  # noqa: SLF001 - it has no other name
         return Ran(None, _lines(lines), self._display.error, value=namespace.get("result"))
 
-    def _ran(self) -> Ran:
-        """Return how the last cell ended, as the shell tells it."""
+    def _ran(self, before: object, reply: Mapping[str, Any]) -> Ran:
+        """Return how the last cell ended, as the shell tells it; `before` it told of another."""
         result = self.shell.last_execution_result
+        if result is before:
+            # What comes while IPython still prepares the cell, as an interrupt may, is told here.
+            lines = _lines(self.shell._last_traceback or ())  # noqa: SLF001 - it has no other name
+            return Ran(None, lines, reply if reply["status"] == "error" else None)
         error: BaseException | None = result.error_before_exec or result.error_in_exec
         value = None if error is not None else result.result
         ref = f"_{result.execution_count}"
