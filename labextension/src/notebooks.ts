@@ -103,6 +103,7 @@ export async function load(panel: NotebookPanel): Promise<void> {
   } else if ('executionCount' in cell.model && cell.model.executionCount !== null) {
     return; // in this kernel or the one before: the magic itself says if it is not there
   }
+  await panel.sessionContext.ready; // without a kernel it would pass the cell over
   await NotebookActions.runCells(content, [cell], panel.sessionContext);
 }
 

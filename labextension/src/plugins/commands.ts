@@ -81,7 +81,6 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
         if (panel) {
           await panel.context.ready;
           prepare(panel);
-          await panel.sessionContext.ready;
           await load(panel);
         }
         return panel;
