@@ -251,7 +251,7 @@ class Cluster:
         except (*_FAILURES, ValueError, KeyError) as error:
             raise ApiError(0, "Unreachable", f"the watch broke off: {_named(error)}") from None
         finally:
-            response.close()
+            _break_off(response)
 
     async def log(
         self, namespace: str, pod: str, container: str, query: Mapping[str, str]
@@ -272,7 +272,7 @@ class Cluster:
         except _FAILURES as error:
             raise ApiError(0, "Unreachable", f"the log broke off: {_named(error)}") from None
         finally:
-            response.close()
+            _break_off(response)
 
     # ---------------------------------------------------------------------------- asking
 
@@ -328,6 +328,14 @@ class Cluster:
             )
         except _FAILURES as error:
             raise ApiError(0, "Unreachable", f"no answer: {_named(error)}") from None
+
+
+def _break_off(response: aiohttp.ClientResponse) -> None:
+    """Close a connection on which more was to come, without a word that may find nobody."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 def _typed(kind: Kind, content: Object) -> Object:
