@@ -1,6 +1,9 @@
 module.exports = {
   rootDir: '.',
   testEnvironment: '<rootDir>/jest.environment.js',
+  // What does not come at all is found all the same, and what is slow is no defect.
+  testTimeout: 60_000,
+  setupFilesAfterEnv: ['<rootDir>/jest.setup.js'],
   testMatch: ['<rootDir>/src/**/__tests__/*.test.ts?(x)'],
   // Packages of JupyterLab are ES modules.
   transformIgnorePatterns: [

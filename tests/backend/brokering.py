@@ -18,7 +18,8 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.credentials import SigningKey
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+"""Seconds after which something is taken to hang; far longer than it takes on a busy machine."""
 
 
 def until(condition, what, patience=PATIENCE):
@@ -47,6 +48,11 @@ class BrokerProcess:
         self.start()
 
     def start(self, *arguments):
+        """Start it, once an address that it had before is free again."""
+        until(lambda: self.started(*arguments), "the addresses")
+
+    def started(self, *arguments):
+        """Start it, and tell whether it could have the addresses."""
         read, write = os.pipe()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -58,8 +64,13 @@ class BrokerProcess:
         os.close(write)
         with os.fdopen(read) as ready:
             line = ready.readline()
-        assert line, self.log.read_text()
+        if not line:
+            self.process.wait(PATIENCE)
+            said = self.log.read_text()
+            assert "Address already in use" in said.splitlines()[-1], said
+            return False
         self.ready = json.loads(line)
+        return True
 
     def get(self, path):
         """Return status and text of a page of the health server."""

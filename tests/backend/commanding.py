@@ -13,7 +13,7 @@ from tests.backend.brokering import PATIENCE, until
 COMMAND = [sys.executable, "-m", "rexec_jupyter"]
 
 
-def rexec(*words, stdin="", patience=60.0, **environment):
+def rexec(*words, stdin="", patience=100.0, **environment):
     """Run a command to its end; return the finished process, with its output as text."""
     return subprocess.run(
         [*COMMAND, *map(str, words)],
@@ -85,6 +85,6 @@ def running(*words, **environment):
         yield command
     finally:
         command.process.kill()
-        command.process.wait()
+        command.end()  # nobody reads its output while that is closed
         for stream in (command.process.stdout, command.process.stderr):
             stream.close()

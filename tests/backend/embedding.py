@@ -42,7 +42,7 @@ class Lease:
         except OSError:
             self.socket.close()
             raise
-        self.socket.settimeout(30.0)
+        self.socket.settimeout(PATIENCE)
         self.lines = self.socket.makefile("rb")
 
     def __enter__(self):
@@ -140,7 +140,8 @@ class Embedded:
 
     def stop(self):
         self.leave()
-        with contextlib.suppress(OSError), Lease(self.paths.socket) as lease:
+        # It may be ending just now: then it says nothing any more.
+        with contextlib.suppress(OSError, ValueError), Lease(self.paths.socket) as lease:
             lease.ask("stop", force=True)
             lease.await_end()
         self.await_end()

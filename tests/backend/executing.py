@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from rexec_jupyter.core.happenings import NamesChanged
 from rexec_jupyter.core.trust import new_id, payload_digest
 from rexec_server import handoff as h
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 TERMINAL = (h.Returned, h.Raised, h.Interrupted, h.CellGone)
 
 
@@ -237,6 +237,16 @@ class Agent:
         with self._changed:
             self._selector.unregister(self.manager().connection)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the manager stand still: what it is told meanwhile, it hears all at once."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: is_stopped(self.process.pid), "its standstill")
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def release(self) -> None:
         """Read again."""
         peer = self.manager()
@@ -361,6 +371,11 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process stands still, as SIGSTOP makes it a moment later."""
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def eventually(condition: Callable[[], bool], what: str = "it") -> None:

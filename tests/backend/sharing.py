@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 from rexec_jupyter._connect import connect_to
+from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.backend import Address
 from tests.backend.agenting import Process
-from tests.backend.brokering import PATIENCE, running
+from tests.backend.brokering import PATIENCE, Client, running
 
 
 class UserServer:
@@ -116,4 +117,8 @@ def running_site(directory, *users):
         for user in users:
             servers[user] = UserServer(broker, user, directory / user)
             stack.callback(servers[user].stop)
+        for user in users:
+            with Client(broker, user) as client:
+                if client.join().state != "ready":
+                    client.expect(p.ServerState, state="ready")
         yield Site(broker, servers)

@@ -44,7 +44,7 @@ def append_line(path):
 
 
 def wait_for(path):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not Path(path).exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)

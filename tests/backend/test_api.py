@@ -306,8 +306,9 @@ def test_too_much_to_bring_is_refused_and_the_value_stays():
 
 
 def test_a_timeout_shows_where_the_code_was():
+    rexec.run("import time", session="timed")
     with pytest.raises(rexec.JobTimeoutError) as caught:
-        rexec.run("import time\ntime.sleep(60)", timeout="0.3s")
+        rexec.run("time.sleep(60)", timeout="1s", session="timed")
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.code == "R08"
     assert "sleep" in str(caught.value.__cause__)
@@ -392,12 +393,13 @@ def test_a_job_that_does_not_start_in_time_is_withdrawn(fresh, tmp_path):
     fresh.start()
     with rexec.connect("local") as client:
         client.run(abs, -1)
-        os.kill(fresh.pid("broker"), signal.SIGSTOP)
+        broker = fresh.pid("broker")
+        os.kill(broker, signal.SIGSTOP)
         try:
             with pytest.raises(rexec.StartError) as caught:
                 client.session().run_cell(f"open({str(tmp_path / 'ran')!r}, 'w')", wait_start=0.2)
         finally:
-            os.kill(fresh.pid("broker"), signal.SIGCONT)
+            os.kill(broker, signal.SIGCONT)
         error = caught.value
         assert error.code == "R06"
         assert error.phase

@@ -11,7 +11,7 @@ from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.credentials import SigningKey
 from rexec_jupyter.core.trust import new_keypair
 from rexec_server.agent.certificates import Certificates
-from tests.backend.brokering import Client, Server, running, until
+from tests.backend.brokering import PATIENCE, Client, Server, running, until
 from tests.backend.test_broker_feed import listed
 
 
@@ -23,7 +23,7 @@ def broker(tmp_path_factory):
 
 def post(broker, body, *, token=None, path="/servers/assign", **headers):
     """Return the status of a request, and what is answered."""
-    connection = http.client.HTTPConnection(broker.ready["health"], timeout=20)
+    connection = http.client.HTTPConnection(broker.ready["health"], timeout=PATIENCE)
     headers = {"Authorization": f"Bearer {token or broker.signing.status_token()}", **headers}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:

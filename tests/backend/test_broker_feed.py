@@ -15,7 +15,7 @@ from rexec_deploy_api.records import Record, Spec
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.credentials import SigningKey
-from tests.backend.brokering import Client, Server, done, running, submission, until
+from tests.backend.brokering import PATIENCE, Client, Server, done, running, submission, until
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def ask(broker, query="", token=None):
     request = urllib.request.Request(f"http://{broker.ready['health']}/servers{query}")
     request.add_header("Authorization", f"Bearer {token or broker.signing.status_token()}")
     try:
-        with urllib.request.urlopen(request, timeout=40) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -92,13 +92,14 @@ def test_a_server_is_listed_with_what_it_does(broker):
             assert (busy["running"], busy["idle"], busy["able"]) == (1, 0, True)
             server.send(p.Heartbeat(running=1, queued=2, able=False))
             until(lambda: not listed(broker, "lou")["default"]["able"], "exec is gone")
+            ended = time.monotonic()
             server.send(done(submit.job, 1), p.Heartbeat())
             client.expect(p.Done)
             client.send(p.Ack(job=submit.job, session="default", seq=1, credit=0))
             idle = until(
                 lambda: (e := listed(broker, "lou")["default"])["attached"] == 0 and e, "its end"
             )
-            assert 0 < idle["idle"] < 5
+            assert 0 < idle["idle"] < time.monotonic() - ended
             client.send(p.Goodbye())
             client.silent()
         until(lambda: listed(broker, "lou")["default"]["orphan"] > 0, "the client has left")
@@ -117,20 +118,21 @@ def test_who_only_looks_does_not_keep_a_server_from_being_idle(broker):
         client.join()
         until(lambda: listed(broker, "eve").get("default", {}).get("clients"), "both")
         until(lambda: line()["idle"] > 0.6, "an idle server")
-        since = time.monotonic() - line()["idle"]
+        idle, seen = line()["idle"], time.monotonic()
         for kind, able in ((p.ListJobs, False), (p.ListSessions, True), (p.ReadUsage, False)):
             client.send(kind(request=trust.new_id(), session="default"))
             server.expect(kind)  # and leaves it unanswered
             server.send(p.Heartbeat(able=able))  # the list is written anew
             until(lambda able=able: line()["able"] == able, "the news")
             assert line()["attached"] == 0
-            assert abs(time.monotonic() - line()["idle"] - since) < 0.3
+            asked = time.monotonic()
+            assert line()["idle"] > idle + (asked - seen) - 0.01  # as it is rounded
         client.send(p.EndSession(request=trust.new_id(), session="default"))
         until(lambda: line()["attached"] == 1, "the request")
         request, _ = server.expect(p.EndSession)
         server.send(p.SessionEnded(request=request.request, existed=False))
         until(lambda: line()["idle"], "an idle server")
-        assert time.monotonic() - line()["idle"] > since + 0.5
+        assert line()["idle"] < time.monotonic() - seen
         client.send(p.Goodbye())
         until(lambda: line()["clients"] == 0, "its end")
 
@@ -155,43 +157,48 @@ def test_of_two_generations_the_newer_counts_and_the_older_never_comes_back(brok
 
 def test_who_knows_the_newest_list_waits_for_news(broker):
     known = ask(broker)[1]
-    query = f"?epoch={known['epoch']}&after={known['seq']}&wait=20"
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(ask(broker, query)[1]))
+    answers = [known]
+
+    def follow():
+        # Those of other tests may still be leaving, which is news too.
+        while "news" not in {each["user"] for each in answers[-1]["servers"]}:
+            query = f"?epoch={known['epoch']}&after={answers[-1]['seq']}&wait={roll.LONGEST_WAIT}"
+            answers.append(ask(broker, query)[1])
+
+    asking = threading.Thread(target=follow)
     asking.start()
     began = time.monotonic()
     with Server(broker, "news", server="default") as server:
         server.join()
-        asking.join(20)
+        asking.join(PATIENCE)
         assert not asking.is_alive()
-    assert time.monotonic() - began < 10
-    assert answers[0]["seq"] > known["seq"]
-    assert "news" in {each["user"] for each in answers[0]["servers"]}
+    assert time.monotonic() - began < roll.LONGEST_WAIT - 5
+    assert answers[-1]["seq"] > known["seq"]
     # Of another run of the broker nothing is known.
     began = time.monotonic()
-    ask(broker, f"?epoch=other&after={answers[0]['seq'] + 5}&wait=20")
-    assert time.monotonic() - began < 10
+    query = f"?epoch=other&after={answers[-1]['seq'] + 5}&wait={roll.LONGEST_WAIT}"
+    ask(broker, query)
+    assert time.monotonic() - began < roll.LONGEST_WAIT - 5
 
 
-def test_only_so_many_wait_at_once(broker):
-    known = until(lambda: _quiet(broker), "rest")
-    query = f"?epoch={known['epoch']}&after={known['seq'] + 1000}&wait=4"
-    statuses = []
-    threads = [
-        threading.Thread(target=lambda: statuses.append(ask(broker, query)[0]))
-        for _ in range(roll.MOST_WAITING + 4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert statuses.count(503) == 4
-    assert statuses.count(200) == roll.MOST_WAITING
-
-
-def _quiet(broker):
-    first, second = ask(broker)[1], ask(broker)[1]
-    return second if first["seq"] == second["seq"] else None
+def test_only_so_many_wait_at_once(tmp_path):
+    with running(tmp_path) as broker:  # where nothing else is news
+        known = ask(broker)[1]
+        query = f"?epoch={known['epoch']}&after={known['seq']}&wait={roll.LONGEST_WAIT}"
+        statuses = []
+        threads = [
+            threading.Thread(target=lambda: statuses.append(ask(broker, query)[0]))
+            for _ in range(roll.MOST_WAITING + 4)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(statuses) == 4, "those who may not wait")
+        assert statuses == [503] * 4
+        with Server(broker, "news", server="default") as server:
+            server.join()
+            for thread in threads:
+                thread.join(PATIENCE)
+        assert statuses[4:] == [200] * roll.MOST_WAITING
 
 
 def test_the_deploy_api_follows_it_over_a_restart_of_the_broker(tmp_path):
@@ -204,7 +211,7 @@ def test_the_deploy_api_follows_it_over_a_restart_of_the_broker(tmp_path):
         following = asyncio.create_task(attendance.follow())
 
         async def reaches(condition):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not condition():  # noqa: ASYNC110 - several things change it
                     await asyncio.sleep(0.02)
 

@@ -15,7 +15,7 @@ from rexec_broker.limits import Limits
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core import trust
 from rexec_jupyter.core.credentials import SigningKey
-from tests.backend.brokering import Client, Peer, Server, done, running, submission, until
+from tests.backend.brokering import PATIENCE, Client, Peer, Server, done, running, submission, until
 
 MIB = 1024 * 1024
 
@@ -173,7 +173,7 @@ def test_a_frame_that_is_too_large_ends_the_connection_that_sent_it(broker, byst
         client.join()
         monitor = client.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
         client.socket.send_multipart([b"\x90", bytes(p.MAX_FRAME + 1)])
-        assert monitor.poll(20_000)
+        assert monitor.poll(PATIENCE * 1000)
         client.socket.disable_monitor()
         monitor.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 import rexec_jupyter as rexec_api
 from rexec_jupyter.cli import root as cli
-from tests.backend.brokering import until
+from tests.backend.brokering import PATIENCE, until
 from tests.backend.commanding import COMMAND, rexec, running, told
 from tests.endpoint.canary import secret
 
@@ -184,7 +184,7 @@ def test_a_server_that_is_detached_outlives_its_users_until_down(fresh):
     with rexec_api.connect("local") as client:
         assert client.run(abs, -1) == 1
     assert "runs already" in rexec("up", "-d").stdout
-    assert told("status")["users"] == 0
+    until(lambda: told("status")["users"] == 0, "the leaving of its users")
     assert rexec("down").returncode == 0
     fresh.await_end()
 
@@ -315,7 +315,7 @@ def test_the_log_of_a_job_is_shown_each_stream_to_its_own(embedded, client):
     job = client.session("cli-logs").submit_cell(
         "import sys\nprint('out')\nprint('err', file=sys.stderr)"
     )
-    job.result(30)
+    job.result(PATIENCE)
     result = rexec("logs", job.id[:10])
     assert (result.stdout, result.stderr) == ("out\n", "err\n")
     assert rexec("logs", job.id, "--tail", "1").returncode == 0
@@ -331,7 +331,7 @@ def test_a_job_that_is_not_there_is_not_found(embedded):
 
 def test_the_log_of_a_job_that_failed_ends_with_its_traceback(embedded, client):
     job = client.session("cli-logs").submit_cell("print('before')\n1 / 0")
-    job.exception(30)
+    job.exception(PATIENCE)
     result = rexec("logs", job.id)
     assert result.returncode == 0
     assert result.stdout == "before\n"
@@ -363,7 +363,7 @@ def test_attach_shows_all_and_ctrl_c_interrupts_the_job_of_another_process(embed
         assert command.end() == INTERRUPTED
         assert "KeyboardInterrupt" in command.stderr
     with pytest.raises(CancelledError):
-        job.result(30)
+        job.result(PATIENCE)
 
 
 def test_a_job_that_somebody_else_waits_for_is_cancelled_and_they_are_told(embedded, client):
@@ -377,7 +377,7 @@ def test_a_job_that_somebody_else_waits_for_is_cancelled_and_they_are_told(embed
 
 def test_ids_and_sessions_complete_while_a_server_runs(embedded, client):
     job = client.session("cli-complete").submit_cell("1")
-    job.result(30)
+    job.result(PATIENCE)
     assert job.id[:8] in completions("rexec logs ")
     assert completions("rexec stop cli-comp") == ["cli-complete"]
 
@@ -489,11 +489,14 @@ def test_the_second_ctrl_c_leaves_the_script_running(embedded, client, script, t
     path = script(
         "import os, time\n"
         "print('begun')\n"
-        f"while not os.path.exists({str(go)!r}):\n"
-        "    try:\n"
+        "def wait():\n"
+        f"    while not os.path.exists({str(go)!r}):\n"
         "        time.sleep(0.01)\n"
-        "    except KeyboardInterrupt:\n"
-        "        print('not now')\n"
+        "try:\n"
+        "    wait()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('not now')\n"
+        "    wait()\n"
     )
     with running("run", "-s", "cli-detach", path) as command:
         command.wait_for("begun")
@@ -538,7 +541,7 @@ def test_output_that_nobody_reads_on_is_no_error(embedded, script):
     )
     assert command.stdout.readline() == "line 0\n"
     command.stdout.close()
-    _, stderr = command.communicate(timeout=60)
+    _, stderr = command.communicate(timeout=PATIENCE)
     assert "Traceback" not in stderr
 
 
@@ -550,9 +553,9 @@ def test_a_script_whose_output_nobody_reads_on_is_ended(embedded, client, script
     with process:
         assert process.stdout.readline() == b"much of it\n"
         process.stdout.close()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
     (job,) = [job for job in client.jobs() if job.label == path.name][:1]
-    assert job.state == "cancelled"
+    until(lambda: client.find_job(job.job).state == "cancelled", "its end")
 
 
 def test_a_module_beside_the_script_is_not_there_and_that_is_said(embedded, script):

@@ -16,7 +16,7 @@ import pytest
 import rexec_jupyter as rexec
 from rexec_jupyter._connect import connect_to
 from rexec_jupyter.core import protocol as p
-from rexec_jupyter.core import trust, values
+from rexec_jupyter.core import requests, trust, values
 from tests.backend.brokering import PATIENCE, Backend, Server, running, until
 
 
@@ -139,6 +139,18 @@ def test_a_silent_server_does_not_make_listing_wait_forever(client):
         client.jobs(timeout=0.2)
 
 
+@pytest.fixture
+def first_answer(monkeypatch):
+    """Have the time for answers be over once the first one is there."""
+
+    def wait(answers, timeout, return_when):
+        del timeout, return_when
+        return concurrent.futures.wait(answers, PATIENCE, "FIRST_COMPLETED")
+
+    monkeypatch.setattr(requests, "wait", wait)
+
+
+@pytest.mark.usefixtures("first_answer")
 def test_a_silent_one_of_several_servers_is_named(broker, client, server):
     with Server(broker, session="big") as other:
         other.join()
@@ -151,6 +163,7 @@ def test_a_silent_one_of_several_servers_is_named(broker, client, server):
                 asked.result(PATIENCE)
 
 
+@pytest.mark.usefixtures("first_answer")
 def test_servers_that_do_not_tell_what_they_take_are_left_out(broker, client, server):
     with Server(broker, session="big") as other:
         other.join()
@@ -216,8 +229,15 @@ def test_a_ticket_of_somebody_else_is_refused(broker, tmp_path):
 
 
 def test_a_backend_without_a_server_is_not_ready(broker):
+    class Patient(Backend):
+        """Lets the time run only once the broker knows the client."""
+
+        @property
+        def progress(self):
+            return "" if broker.metric("clients") else "the client comes …"
+
     with pytest.raises(rexec.StartError, match="No server"):
-        connect_to(Backend(broker), timeout=0.5)
+        connect_to(Patient(broker), timeout=0.5)
 
 
 def test_what_the_backend_says_is_passed_on(broker):
@@ -425,7 +445,7 @@ broker = SimpleNamespace(
     signing=SigningKey.read(directory / "signing.pem"),
     keys=read_keypair(directory / "broker.key"),
 )
-client = connect_to(Backend(broker), timeout=20)
+client = connect_to(Backend(broker), timeout=60)
 """
 
 

@@ -12,13 +12,17 @@ import pytest
 
 import rexec_jupyter as rexec_api
 from rexec_jupyter.core import doctor
-from rexec_jupyter.core.doctor import examine
 from rexec_jupyter.core.kernels import FOLDER
 from rexec_jupyter.local import checkup
-from tests.backend.brokering import until
+from tests.backend.brokering import PATIENCE, until
 from tests.backend.commanding import rexec, told
 from tests.endpoint.answering import Answering, Reply
 from tests.endpoint.canary import secret
+
+
+def examine(client=None):
+    """Check everything, with as much time as a busy machine takes."""
+    return doctor.examine(client, limit=PATIENCE)
 
 
 def found(check, findings=None):
@@ -289,9 +293,9 @@ def test_a_check_that_hangs_is_given_up_and_the_others_are_told():
         never.wait()
 
     began = time.monotonic()
-    findings = doctor._in_parallel({"disk": hangs, "Python": doctor.python}, limit=0.2)
+    findings = doctor._in_parallel({"disk": hangs, "Python": doctor.python}, limit=1.0)
     never.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < PATIENCE
     assert [(finding.check, finding.state) for finding in findings] == [
         ("disk", "ok"),
         ("disk", "fail"),
@@ -304,7 +308,7 @@ def test_a_check_that_breaks_is_a_failure_and_stops_no_other():
         raise OSError("no such thing")
         yield
 
-    findings = doctor._in_parallel({"disk": breaks, "Python": doctor.python}, limit=5)
+    findings = doctor._in_parallel({"disk": breaks, "Python": doctor.python}, limit=PATIENCE)
     assert findings[0].text == "it cannot be checked: OSError: no such thing"
     assert findings[1].state == "ok"
 

@@ -14,8 +14,9 @@ from rexec_server import handoff as h
 from rexec_server.exec.container import Container
 from rexec_server.exec.memory import OomCounter, Watchdog
 from rexec_server.exec.processes import Ending
-from tests.backend.executing import Agent, eventually, gone
+from tests.backend.executing import DEADLINE, Agent, eventually, gone
 from tests.places import short_directory
+from tests.processes import command
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -68,7 +69,7 @@ def test_sigterm_ends_everything_in_good_order(start):
     busy(agent)
     pids = [process.pid for process in agent.processes()]
     agent.process.terminate()
-    assert agent.process.wait(10) == 0
+    assert agent.process.wait(DEADLINE) == 0
     for pid in pids:
         eventually(lambda pid=pid: gone(pid), "its end")
     assert not (agent.handoff / "kernels").exists()
@@ -81,7 +82,8 @@ def test_when_the_agent_is_gone_everything_starts_anew_for_the_next(start):
     busy(agent)
     (hello,) = agent.of_type(h.ManagerHello)
     processes = agent.processes()[1:]
-    guard = [p.pid for p in processes if p.ppid() == agent.process.pid and "exec" in p.cmdline()]
+    own = psutil.Process(agent.process.pid).children()
+    guard = [process.pid for process in own if "exec" in command(process)]
     agent.disconnect()
     for process in processes:
         if process.pid not in guard:

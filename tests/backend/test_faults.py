@@ -193,6 +193,7 @@ def test_a_worker_or_kernel_killed_under_a_job_ends_that_job_alone(fresh, client
     victim.started()
     beside = other.submit(client, "call")
     other.started()
+    until(lambda: "under way" in job.logs(), "what it says")
     os.kill(int(victim.runs.read_text()), signal.SIGKILL)
     error = value(job)
     assert isinstance(error, rexec.WorkerLostError)

@@ -206,7 +206,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(session, here, there
     for meddle in (change_at_the_end, lambda done, _: done and os.truncate(source, 10)):
         with pytest.raises(rexec.CaptureError, match="changed while it was sent"):
             session.put(source, str(there), progress=meddle)
-        assert names(there) == []
+        until(lambda: names(there) == [], "the temporary file to go")
 
 
 def test_a_file_that_changes_while_it_is_fetched_is_not_stored(session, here, there):
@@ -295,7 +295,7 @@ def test_it_is_told_what_a_transfer_waits_for(session, here, there):
 
     busy = [session.client.submit(wait_for, gate) for _ in range(2)]
     session.put(source, str(there), on_wait=on_wait)
-    assert told == ["no worker is free"]
+    assert set(told) == {"no worker is free"}  # about once a second
     assert [job.result(PATIENCE) for job in busy] == ["went through"] * 2
     assert session.get(f"{there}/data", here / "back", on_wait=told.append) == here / "back"
 
@@ -319,7 +319,7 @@ def test_a_transfer_that_is_given_up_before_its_turn_leaves_nothing(session, her
     gate.touch()
     assert [job.result(PATIENCE) for job in busy] == ["went through"] * 2
     assert [session.client.submit(abs, -1).result(PATIENCE) for _ in range(4)] == [1] * 4
-    assert names(there) == []
+    until(lambda: names(there) == [], "what it had begun to go")
 
 
 def test_what_a_killed_transfer_left_is_removed_a_day_later(session, here, there):
@@ -390,4 +390,4 @@ def test_ctrl_c_midway_stops_and_leaves_nothing(embedded, here, there):
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "stopped\n"
         assert process.wait(PATIENCE) == 0
-    assert names(there) == []
+    until(lambda: names(there) == [], "the temporary file to go")

@@ -15,6 +15,7 @@ from rexec_jupyter._connect import connect_to
 from rexec_jupyter.local.backend import LocalBackend
 from tests.backend.brokering import PATIENCE, until
 from tests.backend.embedding import Lease, client_process, private_backend
+from tests.backend.executing import gone
 
 PARTS = ("broker", "agent", "exec")
 USER = """
@@ -53,6 +54,11 @@ def slow(path):
     return "x" * 200_000
 
 
+def begun(path):
+    """Tell whether `slow` is waiting, and writes nothing more to its file."""
+    return path.exists() and path.read_text() == "started"
+
+
 @pytest.fixture
 def leave_at_once(monkeypatch):
     monkeypatch.setenv("REXEC_LOCAL_LINGER", "0")
@@ -75,7 +81,7 @@ def test_of_many_that_start_it_at_once_one_does_and_all_use_it(fresh, users):
     starting = [users() for _ in range(4)]
     assert len({where(user) for user in starting}) == 1
     assert len(fresh.processes("supervisor")) == 1
-    assert fresh.status()["users"] == 5
+    until(lambda: fresh.status()["users"] == 5, "the leaving of whoever only looked for it")
 
 
 def test_remote_code_runs_in_a_private_directory_of_its_own(fresh):
@@ -86,8 +92,10 @@ def test_remote_code_runs_in_a_private_directory_of_its_own(fresh):
 def test_the_backend_is_out_of_reach_of_the_terminal_of_its_users(fresh, users):
     user = users()
     where(user)
-    sessions = {os.getsid(process.pid) for process in fresh.processes()}
-    assert os.getsid(user.pid) not in sessions
+    own = os.getsid(user.pid)
+    for process in fresh.processes():
+        with contextlib.suppress(ProcessLookupError):
+            assert os.getsid(process.pid) != own
 
 
 def test_the_parts_are_not_configured_by_variables_meant_for_others(fresh, monkeypatch):
@@ -161,7 +169,7 @@ def test_what_remote_code_left_running_ends_with_it(fresh):
         left = client.run(leave_behind)
         assert psutil.pid_exists(left)
     fresh.stop()
-    assert not psutil.pid_exists(left)
+    until(lambda: gone(left), "its end")
 
 
 def test_files_that_remote_code_wrote_stay(fresh):
@@ -178,10 +186,10 @@ def test_it_ends_only_after_the_jobs_that_run_and_their_results_wait_in_the_next
     path = tmp_path / "progress"
     with rexec.connect("local") as client:
         job = client.submit(slow, path)
-        until(path.exists, "the job")
+        until(lambda: begun(path), "the job")
+        status = fresh.paths.state / "status.json"
+        until(lambda: '"running":1' in status.read_text(), "the status")
     # It has no user now, and were it not for the job it would end.
-    status = fresh.paths.state / "status.json"
-    until(lambda: '"running":1' in status.read_text(), "the status")
     path.write_text("go on")
     fresh.await_end()
     assert {path.name for path in fresh.root.iterdir()} == {"kept", "secret", "state"}
@@ -196,7 +204,7 @@ def test_jobs_cannot_hold_up_its_end_forever(fresh, tmp_path, leave_at_once, mon
     path = tmp_path / "progress"
     with rexec.connect("local") as client:
         job = client.submit(slow, path)
-        until(path.exists, "the job")
+        until(lambda: begun(path), "the job")
     fresh.await_end()
     with rexec.connect("local") as client, pytest.raises(rexec.WorkerLostError):
         client.attach(job.id).result(PATIENCE)
@@ -215,7 +223,7 @@ def test_it_is_not_ended_while_jobs_run_unless_that_is_forced(fresh, tmp_path):
     fresh.start()
     with rexec.connect("local") as client:
         client.submit(slow, path)
-        until(path.exists, "the job")
+        until(lambda: begun(path), "the job")
         until(lambda: fresh.status()["jobs"]["running"], "the status")
         assert fresh.ask("stop") == {"busy": {"running": 1, "queued": 0}}
         assert fresh.status()["ready"]
@@ -255,10 +263,11 @@ def test_who_only_looks_starts_nothing(fresh):
 
 def test_who_only_looks_sees_everything_and_does_not_count(fresh):
     fresh.start()
-    users = fresh.status()["users"]
+    users = 2  # who started it, and who asks
+    until(lambda: fresh.status()["users"] == users, "the leaving of who found it")
     with connect_to(LocalBackend(watch=True)) as client:
         assert client.run(abs, -1) == 1
-        assert fresh.status()["users"] == users
+        until(lambda: fresh.status()["users"] == users, "the leaving of who asked before")
         with Lease(fresh.paths.socket) as lease:
             assert lease.ask("watch") == {"watching": True}
             assert lease.ask("status")["users"] == users - 1  # who asks that counts otherwise
@@ -280,7 +289,7 @@ def test_it_ends_under_those_who_only_look(fresh, leave_at_once):
 def test_looking_again_and_again_does_not_make_it_live_longer(fresh, monkeypatch):
     monkeypatch.setenv("REXEC_LOCAL_LINGER", "3")
 
-    def gone():
+    def ended():
         try:
             with Lease(fresh.paths.socket) as lease:
                 return lease.ask("watch") != {"watching": True}
@@ -288,9 +297,9 @@ def test_looking_again_and_again_does_not_make_it_live_longer(fresh, monkeypatch
             return True
 
     fresh.start()
-    fresh.leave()
     left = time.monotonic()
-    until(gone, "its end")
+    fresh.leave()
+    until(ended, "its end")
     assert time.monotonic() - left > 2.5
 
 
@@ -301,7 +310,7 @@ def test_who_only_looks_sees_the_next_one(fresh, leave_at_once):
         fresh.await_end()
         fresh.start()
         until(lambda: client.status().state == "connected", "it")
-        assert [server.state for server in client.status().servers] == ["ready"]
+        until(lambda: [each.state for each in client.status().servers] == ["ready"], "its server")
 
 
 # -------------------------------------------------------------------- what can go wrong
@@ -343,7 +352,7 @@ def test_results_nobody_fetched_outlive_a_supervisor_that_is_killed(fresh, tmp_p
     with rexec.connect("local") as client:
         fresh.start()
         job = client.submit(slow, path)
-        until(path.exists, "the job")
+        until(lambda: begun(path), "the job")
     path.write_text("go on")
     status = fresh.paths.state / "status.json"
     until(lambda: '"running":0,"queued":0,"unfetched":1' in status.read_text(), "the result")

@@ -17,6 +17,7 @@ from rexec_jupyter.local import paths as local_paths
 from rexec_jupyter.local import processes
 from rexec_jupyter.local.backend import LocalBackend
 from rexec_jupyter.local.paths import Paths
+from tests.backend.brokering import until
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs two users")
 
@@ -134,7 +135,7 @@ except ConnectionError:
         ["/usr/bin/python3", "-c", script], user=65534, cwd="/", capture_output=True, check=True
     )
     assert answer.stdout == b"b''\n"
-    assert fresh.status()["users"] == 2
+    until(lambda: fresh.status()["users"] == 2, "the leaving of all others")
     fresh.root.chmod(0o700)
 
 
@@ -244,7 +245,7 @@ def test_a_part_that_the_system_does_not_start_is_tried_again_later(tmp_path):
         delays.append(round(part.due - 100.0, 3))
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     assert "it cannot be started" in log.read_text()
-    assert psutil.Process().num_fds() == descriptors
+    assert psutil.Process().num_fds() <= descriptors  # what was closed before may only go now
 
 
 def test_a_log_that_has_grown_large_is_turned_over(tmp_path, monkeypatch):

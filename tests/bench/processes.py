@@ -20,7 +20,7 @@ def private_backend():
         patch.dict(os.environ, {_RUNTIME: directory, "REXEC_LOCAL_LINGER": "0"}),
     ):
         yield
-        _, left = psutil.wait_procs(_backend_processes(), timeout=30)
+        _, left = psutil.wait_procs(_backend_processes(), timeout=100)
         if left:
             raise RuntimeError(f"the backend did not end: {left}")
 

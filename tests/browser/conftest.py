@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.backend.embedding import private_backend
 from tests.browser.lab import running_lab
-from tests.browser.notebook import close_all, open_lab, open_notebook, screenshot
+from tests.browser.notebook import SECONDS, close_all, new_page, open_lab, open_notebook, screenshot
 
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -21,6 +21,14 @@ CHROMIUM_ARGS = [
 ]
 
 FAILED = pytest.StashKey[bool]()
+
+# What does not come at all is found all the same, and what is slow is no defect.
+expect.set_options(timeout=60 * SECONDS)
+
+
+def pytest_itemcollected(item):
+    """Give those of this folder longer than others: they wait for whole JupyterLabs."""
+    item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="package")
@@ -49,11 +57,9 @@ def chromium():
 # JupyterLab takes seconds to load, a notebook in it next to nothing.
 @pytest.fixture(scope="package")
 def window(lab, chromium):
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    open_lab(page, lab)
-    yield page
-    context.close()
+    with new_page(chromium) as page:
+        open_lab(page, lab)
+        yield page
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """A JupyterLab of the tests' own: its own port, token, settings and notebooks, nothing shared."""
 
+import contextlib
 import http.client
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-START_SECONDS = 60
-STOP_SECONDS = 20
+from tests.endpoint.ports import closed_port
+
+START_SECONDS = 120
+STOP_SECONDS = 60
 # As behind a hub: nothing may take the server to be at the root of its host.
 BASE_URL = "/user/x"
 
@@ -27,8 +28,16 @@ BASE_URL = "/user/x"
 class Lab:
     port: int
     token: str
-    root: Path
-    log: Path
+    directory: Path
+
+    @property
+    def root(self) -> Path:
+        """Where its notebooks are."""
+        return self.directory / "notebooks"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "jupyter.log"
 
     @property
     def url(self) -> str:
@@ -45,7 +54,7 @@ class Lab:
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the Jupyter server's REST interface and return its JSON, if any."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(
                 method,
@@ -63,20 +72,37 @@ class Lab:
 
     def shut_down_kernels(self) -> None:
         for session in self.request("GET", "/api/sessions"):
-            self.request("DELETE", f"/api/sessions/{session['id']}")
+            try:
+                self.request("DELETE", f"/api/sessions/{session['id']}")
+            except RuntimeError:  # it may have ended meanwhile
+                if session["id"] in [each["id"] for each in self.request("GET", "/api/sessions")]:
+                    raise
 
 
-@contextmanager
-def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
-    """Run a JupyterLab; with `again`, one in the place of another that ended."""
-    root = directory / "notebooks"
-    root.mkdir(exist_ok=True)
-    lab = again or Lab(free_port(), secrets.token_hex(16), root, directory / "jupyter.log")
-    _write_settings(directory / ".jupyter" / "lab" / "user-settings")
+@contextlib.contextmanager
+def new_lab(directory: Path) -> Iterator[Lab]:
+    """Give a JupyterLab that does not run yet; nobody else gets its port."""
+    with closed_port() as port:
+        lab = Lab(port, secrets.token_hex(16), directory)
+        lab.root.mkdir()
+        _write_settings(directory / ".jupyter" / "lab" / "user-settings")
+        yield lab
+
+
+@contextlib.contextmanager
+def running_lab(directory: Path) -> Iterator[Lab]:
+    """Run a new JupyterLab."""
+    with new_lab(directory) as lab, running(lab):
+        yield lab
+
+
+@contextlib.contextmanager
+def running(lab: Lab) -> Iterator[None]:
+    """Run a JupyterLab that does not run."""
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser"),
         *("--ip=127.0.0.1", f"--port={lab.port}", "--ServerApp.port_retries=0"),
-        f"--ServerApp.root_dir={root}",
+        f"--ServerApp.root_dir={lab.root}",
         f"--ServerApp.base_url={BASE_URL}/",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
@@ -85,15 +111,15 @@ def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
     with lab.log.open("ab") as log:
         process = subprocess.Popen(
             command,
-            cwd=root,
-            env=environment(directory, lab.token),
+            cwd=lab.root,
+            env=environment(lab.directory, lab.token),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
         try:
             _wait_until_it_answers(lab, process)
-            yield lab
+            yield
         finally:
             process.terminate()
             try:
@@ -101,13 +127,6 @@ def running_lab(directory: Path, again: Lab | None = None) -> Iterator[Lab]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(home: Path, token: str) -> dict[str, str]:
@@ -133,6 +152,8 @@ def _write_settings(directory: Path) -> None:
     settings = {
         # The question about news would cover the page, and neither answer could be fetched.
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        # Completions that come later are not shown.
+        "completer-extension/manager": {"providerTimeout": 60_000},
         # Outputs scrolled out of sight would read as empty.
         "notebook-extension/tracker": {"windowingMode": "none"},
     }

@@ -1,21 +1,35 @@
 """What a person does with a notebook in JupyterLab, and what they then see."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.lab import Lab
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 SECONDS = 1000  # in Playwright's milliseconds
-OPEN_TIMEOUT = 60 * SECONDS
-RUN_TIMEOUT = 60 * SECONDS
+OPEN_TIMEOUT = 120 * SECONDS
+RUN_TIMEOUT = 120 * SECONDS
+
+
+@contextmanager
+def new_page(browser: Browser, **options: Any) -> Iterator[Page]:
+    """Open a page in a window of its own; what is slow there is waited for."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+    context.set_default_timeout(OPEN_TIMEOUT)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 def open_lab(page: Page, lab: Lab) -> None:
     """Load JupyterLab, without documents and with room for one."""
-    page.goto(f"{lab.url}/lab?reset&token={lab.token}", timeout=OPEN_TIMEOUT)
-    page.wait_for_function("() => window.jupyterapp?.restored", timeout=OPEN_TIMEOUT)
+    page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+    page.wait_for_function("() => window.jupyterapp?.restored")
     page.evaluate("() => window.jupyterapp.restored")
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     close_all(page)
@@ -25,7 +39,7 @@ def open_notebook(page: Page, path: str) -> "Notebook":
     """Open the notebook as the only document and wait for its kernel."""
     page.evaluate(
         """async path => {
-            window.rexecTestRuns = 0;
+            window.rexecTestRuns = { left: 0 };
             const { commands, shell } = window.jupyterapp;
             await commands.execute("docmanager:open", { path });
             // There is one whenever nothing else is open.
@@ -130,7 +144,7 @@ class Notebook:
 
     def wait_until_run(self, timeout: float = RUN_TIMEOUT) -> None:
         """Wait for everything that was run with `wait=False`, and all its output."""
-        self.page.wait_for_function("() => window.rexecTestRuns === 0", timeout=timeout)
+        self.page.wait_for_function("() => window.rexecTestRuns.left === 0", timeout=timeout)
 
     def wait_for_kernel(self, status: str, timeout: float = RUN_TIMEOUT) -> None:
         """Wait until the kernel is connected and `idle`, `busy` or of another status."""
@@ -171,7 +185,7 @@ class Notebook:
         )
         self.page.locator(".jp-Dialog").get_by_role("button", name="Confirm").click()
         self.page.evaluate("() => window.rexecTestRestart")
-        self.page.evaluate("() => { window.rexecTestRuns = 0; }")  # what ran is torn off
+        self.page.evaluate("() => { window.rexecTestRuns = { left: 0 }; }")  # those are torn off
         self.wait_for_kernel("idle")
 
     def save(self) -> None:
@@ -183,9 +197,10 @@ class Notebook:
         # which the prompt cannot: after a restart a cell may go from [1] over [*] to [1] unseen.
         self.page.evaluate(
             """command => {
-                window.rexecTestRuns = (window.rexecTestRuns ?? 0) + 1;
-                window.jupyterapp.commands.execute(command)
-                    .finally(() => { window.rexecTestRuns -= 1; });
+                // Whatever ends after another beginning was made is not counted there.
+                const runs = (window.rexecTestRuns ??= { left: 0 });
+                runs.left += 1;
+                window.jupyterapp.commands.execute(command).finally(() => { runs.left -= 1; });
             }""",
             command,
         )

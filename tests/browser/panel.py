@@ -6,11 +6,11 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.notebook import ARTIFACTS, SECONDS
+from tests.backend.brokering import until
+from tests.browser.notebook import ARTIFACTS
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 SECTIONS = ("connection", "servers", "sessions", "jobs", "usage", "environment", "catalog")
-SEEN = 10 * SECONDS
 PICTURES = Path(os.environ.get("REXEC_PICTURES") or ARTIFACTS)
 
 
@@ -45,6 +45,10 @@ class Panel:
             }"""
         )
         expect(self.panel).to_be_visible()
+        until(lambda: self._drag(width), f"a panel {width} pixels wide")
+
+    def _drag(self, width: int) -> bool:
+        """Drag its edge; tell whether it has the width, for it may have been moving still."""
         box = self.panel.bounding_box()
         edge = self.page.locator("#jp-main-split-panel > .lm-SplitPanel-handle").first
         handle = edge.bounding_box()
@@ -55,16 +59,18 @@ class Panel:
         self.page.mouse.down()
         self.page.mouse.move(x + width - box["width"], y, steps=4)
         self.page.mouse.up()
-        self.page.wait_for_function(
-            "width => Math.abs(document.querySelector('#rexec-panel').clientWidth - width) < 30",
-            arg=width,
+        # What the mouse did is drawn after that.
+        self.page.evaluate(
+            "() => new Promise(drawn => requestAnimationFrame(() => setTimeout(drawn)))"
         )
+        own = self.panel.evaluate("panel => panel.clientWidth")
+        return bool(abs(own - width) < 30)
 
     def press(self, section: Locator, name: str) -> None:
         """Press a button, and have it done even if something is lost."""
         section.get_by_role("button", name=name).click()
         dialog = self.page.get_by_role("dialog")
-        expect(dialog.or_(section.get_by_text("Stopped"))).to_be_visible(timeout=SEEN)
+        expect(dialog.or_(section.get_by_text("Stopped", exact=True))).to_be_visible()
         if dialog.count():
             dialog.get_by_role("button", name="Do it all the same").click()
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.notebook import contrast, screenshot
+from tests.browser.notebook import contrast, new_page, screenshot
 from tests.endpoint.canary import secret, watch
 from tests.endpoint.service import Endpoint
 
@@ -114,22 +114,20 @@ def site(token, tmp_path_factory):
 def browser_page(chromium, request):
     """A page that fails the test for whatever goes wrong in it, or is asked for elsewhere."""
     options = getattr(request, "param", {})
-    context = chromium.new_context(viewport={"width": 1100, "height": 850}, **options)
-    page = context.new_page()
     trouble = []
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
-    page.on(
-        "request",
-        lambda asked: (
-            None
-            if asked.url.startswith("blob:") or urlsplit(asked.url).hostname == "127.0.0.1"
-            else trouble.append(asked.url)
-        ),
-    )
-    page.trouble = trouble
-    yield page
-    context.close()
+    with new_page(chromium, viewport={"width": 1100, "height": 850}, **options) as page:
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda said: trouble.append(said.text) if said.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: (
+                None
+                if asked.url.startswith("blob:") or urlsplit(asked.url).hostname == "127.0.0.1"
+                else trouble.append(asked.url)
+            ),
+        )
+        page.trouble = trouble
+        yield page
     assert not trouble
 
 
@@ -203,6 +201,9 @@ def test_the_keyboard_alone_is_enough(site, browser_page):
     wait_for_hits(page, 25)
     expect(page.get_by_label("Search for datasets")).to_be_focused()
     page.keyboard.type("rain gauges")
+    # While it is typed a part of it may be searched for.
+    expect(page).to_have_url(f"{site}/?q=rain+gauges")
+    expect(page.locator("main[aria-busy]")).to_have_count(0)
     wait_for_hits(page, 1)
     for _ in range(3):
         page.keyboard.press("Tab")

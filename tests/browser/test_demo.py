@@ -12,7 +12,7 @@ from tests.browser.notebook import SECONDS, open_notebook, screenshot
 pytestmark = pytest.mark.browser
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WHOLE = 120 * SECONDS
+WHOLE = 300 * SECONDS
 EVERY = 10  # cells to a picture
 
 

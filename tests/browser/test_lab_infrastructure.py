@@ -8,8 +8,8 @@ pytestmark = pytest.mark.browser
 
 COUNT_UNTIL_STOPPED = """\
 import time
-print("counting", flush=True)
 try:
+    print("counting", flush=True)
     time.sleep(600)
 except KeyboardInterrupt:
     print("stopped")

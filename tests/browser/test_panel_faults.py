@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import Error, expect
 
 import rexec_jupyter as rexec
-from tests.browser.lab import running_lab
-from tests.browser.notebook import SECONDS, open_lab
-from tests.browser.panel import SEEN, Panel
+from tests.backend.embedding import Lease
+from tests.browser.lab import new_lab, running, running_lab
+from tests.browser.notebook import SECONDS, new_page, open_lab
+from tests.browser.panel import Panel
 
 pytestmark = pytest.mark.browser
 
@@ -18,72 +19,80 @@ pytestmark = pytest.mark.browser
 @contextlib.contextmanager
 def shown(chromium, lab, *, clock=False):
     """Show the panel of a JupyterLab in a window of its own."""
-    context = chromium.new_context(viewport={"width": 1000, "height": 900})
-    page = context.new_page()
-    if clock:
-        page.clock.install()
-    try:
+    with new_page(chromium) as page:
+        if clock:
+            page.clock.install()
         open_lab(page, lab)
         yield Panel(page).show()
-    finally:
-        context.close()
 
 
-@pytest.fixture
-def client(backend):
-    with rexec.connect("local") as client:
+@contextlib.contextmanager
+def using():
+    """Use the backend; no session is left there."""
+    with rexec.connect("local", timeout=60) as client:
         yield client
         for session in client.sessions():
             client.session(session.session).stop()
 
 
+@pytest.fixture
+def client(backend):
+    with using() as client:
+        yield client
+
+
 def test_it_survives_the_jupyter_servers_restart(client, chromium, tmp_path):
     client.session("before").run_cell("x = 1")
     with contextlib.ExitStack() as stack:
-        with running_lab(tmp_path) as lab:
+        lab = stack.enter_context(new_lab(tmp_path))
+        with running(lab):
             panel = stack.enter_context(shown(chromium, lab))
-            expect(panel.section("sessions")).to_contain_text("before", timeout=SEEN)
+            expect(panel.section("sessions")).to_contain_text("before")
         contact = panel.panel.locator(".rexec-Contact")
-        expect(contact).to_contain_text("cannot be reached", timeout=SEEN)
+        expect(contact).to_contain_text("cannot be reached")
         # What was known stays in sight.
         expect(panel.section("sessions")).to_contain_text("before")
         client.session("meanwhile").run_cell("x = 1")
-        with running_lab(tmp_path, again=lab):
+        with running(lab):
             with contextlib.suppress(Error):  # it may have tried again by itself
                 contact.get_by_role("button", name="Try again").click(timeout=2 * SECONDS)
-            expect(contact).to_be_empty(timeout=SEEN)
-            expect(panel.section("sessions")).to_contain_text("meanwhile", timeout=SEEN)
+            expect(contact).to_be_empty()
+            expect(panel.section("sessions")).to_contain_text("meanwhile")
 
 
 def test_an_hour_of_sleep_is_made_up_for(client, chromium, lab):
     client.session("evening").run_cell("x = 1")
     with shown(chromium, lab, clock=True) as panel:
         sessions = panel.section("sessions")
-        expect(sessions).to_contain_text("evening", timeout=SEEN)
+        expect(sessions).to_contain_text("evening")
         panel.page.clock.fast_forward("01:00:00")
         client.session("morning").run_cell("x = 1")
-        expect(sessions).to_contain_text("morning", timeout=3 * SEEN)
-        expect(panel.panel.locator(".rexec-Contact")).to_be_empty(timeout=SEEN)
+        expect(sessions).to_contain_text("morning")
+        expect(panel.panel.locator(".rexec-Contact")).to_be_empty()
 
 
-def test_the_end_of_the_backend_is_told_and_its_return_seen(client, backend, chromium, lab):
-    client.session("first").run_cell("x = 1")
-    with shown(chromium, lab) as panel:
+def test_the_end_of_the_backend_is_told_and_its_return_seen(backend, chromium, lab):
+    with contextlib.ExitStack() as stack:
+        with rexec.connect("local") as client:
+            client.session("first").run_cell("x = 1")
+            # It keeps the backend as a client does, but starts no other one unseen.
+            stack.enter_context(Lease(backend.paths.socket))
+        panel = stack.enter_context(shown(chromium, lab))
         connection = panel.section("connection")
-        expect(panel.section("sessions")).to_contain_text("first", timeout=SEEN)
+        expect(panel.section("sessions")).to_contain_text("first")
         os.kill(backend.status()["pid"], signal.SIGKILL)
-        expect(connection).not_to_contain_text("Connected", timeout=3 * SEEN)
-        with rexec.connect("local", timeout=60) as again:
+        expect(connection).not_to_contain_text("Connected")
+        with using() as again:
             again.session("second").run_cell("x = 1")
-            expect(connection).to_contain_text("Connected", timeout=3 * SEEN)
-            expect(panel.section("sessions")).to_contain_text("second", timeout=SEEN)
+            expect(connection).to_contain_text("Connected")
+            expect(panel.section("sessions")).to_contain_text("second")
 
 
 def test_the_first_content_is_there_at_once(client, chromium, lab):
     client.session("quick").run_cell("x = 1")
     with shown(chromium, lab) as panel:
         page = panel.page
-        expect(panel.section("sessions")).to_contain_text("quick", timeout=SEEN)
+        expect(panel.section("sessions")).to_contain_text("quick")
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         expect(panel.panel).to_be_hidden()
         panel.show()
@@ -100,5 +109,5 @@ def test_without_its_server_extension_the_page_says_what_to_install(chromium, tm
     )
     with running_lab(tmp_path) as lab, shown(chromium, lab) as panel:
         contact = panel.panel.locator(".rexec-Contact")
-        expect(contact).to_contain_text("without the rexec extension", timeout=30 * SECONDS)
+        expect(contact).to_contain_text("without the rexec extension")
         expect(contact).to_contain_text("Install rexec-jupyter")

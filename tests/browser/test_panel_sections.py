@@ -10,13 +10,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import cloudpickle
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 import rexec_jupyter as rexec
 from rexec_jupyter.endpoint.client import EndpointClient
 from rexec_jupyter.endpoint.errors import ConflictError, InvalidError
-from tests.browser.notebook import set_theme
-from tests.browser.panel import SECTIONS, SEEN, Panel
+from tests.backend.brokering import until
+from tests.browser.notebook import SECONDS, set_theme
+from tests.browser.panel import SECTIONS, Panel
 from tests.browser.waiting import wait_for_file
 from tests.endpoint.canary import secret
 from tests.endpoint.ckan_server import CkanServer
@@ -65,19 +66,23 @@ def files(tmp_path):
 def stopped(page, panel):
     """The embedded backend does not run."""
     connection = panel.section("connection")
-    if connection.get_by_role("button", name="Stop the backend").count():
-        panel.press(connection, "Stop the backend")
-    expect(connection).to_contain_text("Stopped", timeout=SEEN)
+    stop = connection.get_by_role("button", name="Stop the backend")
+    said = connection.get_by_text("Stopped", exact=True)
+    expect(stop.or_(said)).to_be_visible()
+    with contextlib.suppress(Error):  # it ends by itself if nobody uses it
+        if stop.count():
+            panel.press(connection, "Stop the backend")
+    expect(said).to_be_visible()
 
 
 def test_the_embedded_backend_is_started_kept_and_stopped(page, panel, stopped):
     connection = panel.section("connection")
     connection.get_by_role("button", name="Start the backend").click()
-    expect(connection).to_contain_text("Connected", timeout=SEEN)
+    expect(connection).to_contain_text("Connected")
     expect(connection).to_contain_text("until it is stopped")
-    expect(panel.section("servers")).to_contain_text("Python 3", timeout=SEEN)
+    expect(panel.section("servers")).to_contain_text("Python 3")
     connection.get_by_role("button", name="Stop the backend").click()
-    expect(connection).to_contain_text("Stopped", timeout=SEEN)
+    expect(connection).to_contain_text("Stopped")
 
 
 def test_nothing_is_lost_unasked(page, panel, client):
@@ -85,7 +90,7 @@ def test_nothing_is_lost_unasked(page, panel, client):
     session.run_cell("weights = [1, 2, 3]")
     sessions = panel.section("sessions")
     stop = sessions.get_by_role("button", name="Stop session precious")
-    expect(stop).to_be_visible(timeout=SEEN)
+    expect(stop).to_be_visible()
     stop.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("1 variable (weights)")
@@ -93,10 +98,12 @@ def test_nothing_is_lost_unasked(page, panel, client):
     assert session.run_cell("weights", value=True).value == [1, 2, 3]
     stop.click()
     dialog.get_by_role("button", name="Do it all the same").click()
-    expect(stop).to_have_count(0, timeout=SEEN)
-    assert [each.state for each in client.sessions() if each.session == "precious"] in (
-        [],
-        ["stopped"],
+    expect(stop).to_have_count(0)
+    until(
+        lambda: (
+            {each.state for each in client.sessions() if each.session == "precious"} <= {"stopped"}
+        ),
+        "its end",
     )
 
 
@@ -111,7 +118,7 @@ def test_a_session_is_started_by_its_form_and_used_in_the_notebook(
     form.get_by_label("Name").fill("maps")
     form.get_by_role("button", name="Start", exact=True).click()
     use = sessions.get_by_role("button", name="use session maps")
-    expect(use).to_be_visible(timeout=SEEN)
+    expect(use).to_be_visible()
     notebook.cell(1).click()
     use.click()
     expect(notebook.cell(1).locator(".cm-content")).to_have_text("%rexec use maps")
@@ -124,9 +131,9 @@ def test_names_are_text_whatever_is_in_them(page, panel, client, gate):
     client.session(ARABIC).run_cell("x = 1")
     client.submit_call(wait_until, [str(gate)], label=EVIL)
     sessions, jobs = panel.section("sessions"), panel.section("jobs")
-    expect(sessions).to_contain_text(EVIL, timeout=SEEN)
-    expect(sessions).to_contain_text(ARABIC, timeout=SEEN)
-    expect(jobs).to_contain_text(EVIL, timeout=SEEN)
+    expect(sessions).to_contain_text(EVIL)
+    expect(sessions).to_contain_text(ARABIC)
+    expect(jobs).to_contain_text(EVIL)
     # Text that runs the other way leaves the rest of its row as it is.
     expect(sessions.locator("bdi", has_text=ARABIC).first).to_be_visible()
     jobs.get_by_role("button", name="Log of").first.click()
@@ -144,7 +151,7 @@ def test_five_hundred_jobs_are_a_short_list_to_draw(page, panel, client):
     assert [job.result(60) for job in jobs] == list(range(500))
     section = panel.section("jobs")
     rows = section.get_by_role("listitem")
-    expect(section.get_by_role("option", name="All (50")).to_have_count(1, timeout=SEEN)
+    expect(section.get_by_role("option", name=re.compile(r"All \([5-9]\d\d\)"))).to_have_count(1)
     assert rows.count() < 60
     assert int(rows.first.get_attribute("aria-setsize")) >= 500
     section.get_by_role("searchbox").fill("number 77")
@@ -160,15 +167,15 @@ def test_a_log_is_followed_and_its_end_is_told(page, panel, client, gate):
     section = panel.section("jobs")
     section.get_by_role("listitem").filter(has_text="loud").get_by_role("button").first.click()
     log = section.get_by_role("log")
-    expect(log).to_contain_text("line 49999", timeout=3 * SEEN)
+    expect(log).to_contain_text("line 49999")
     # Five megabytes, of which the page has the end.
     assert log.locator(".rexec-Log-line").count() < 10_000
     gate.touch()
-    expect(log).to_contain_text("the very end", timeout=SEEN)
-    expect(section.get_by_role("region", name="Log of")).to_contain_text("done", timeout=SEEN)
-    job.result(30)
-    bottom = log.evaluate("node => node.scrollHeight - node.clientHeight - node.scrollTop")
-    assert bottom < 20
+    expect(log).to_contain_text("the very end")
+    expect(section.get_by_role("region", name="Log of")).to_contain_text("done")
+    job.result(60)
+    bottom = "node => node.scrollHeight - node.clientHeight - node.scrollTop"
+    until(lambda: log.evaluate(bottom) < 20, "the bottom of the log")
 
 
 def test_progress_and_load_are_seen(page, panel, client, gate):
@@ -179,17 +186,18 @@ def test_progress_and_load_are_seen(page, panel, client, gate):
     )
     client.session("busy").submit_cell(code)
     bar = panel.section("jobs").get_by_role("progressbar").first
-    expect(bar).to_have_attribute("aria-valuenow", "42", timeout=SEEN)
+    expect(bar).to_have_attribute("aria-valuenow", "42")
     usage = panel.section("usage")
-    expect(usage).to_contain_text("cores", timeout=SEEN)
+    expect(usage).to_contain_text("cores")
+    # Of a core it has what others leave it; a server that does nothing takes less.
     page.wait_for_function(
         r"""() => {
             const text = document.querySelector('[data-section=usage]').innerText;
             const cores = Number(/([0-9.]+) of [0-9.]+ cores/.exec(text)?.[1] ?? 0);
             const megabytes = Number(/([0-9.]+) MB/.exec(text)?.[1] ?? 0);
-            return cores > 0.3 && megabytes > 200;
+            return cores > 0.04 && megabytes > 200;
         }""",
-        timeout=2 * SEEN,
+        timeout=60 * SECONDS,
     )
 
 
@@ -204,7 +212,7 @@ def test_a_dataset_is_found_and_the_code_that_loads_it_inserted(
     catalog = panel.section("catalog")
     catalog.get_by_role("searchbox").fill(name)
     catalog.get_by_role("button", name="Search", exact=True).click()
-    expect(catalog).to_contain_text(EVIL, timeout=SEEN)
+    expect(catalog).to_contain_text(EVIL)
     notebook.cell(1).click()
     catalog.get_by_role("button", name="Insert the code that loads sums").click()
     expect(notebook.cell(1).locator(".cm-content")).to_contain_text("read_csv")
@@ -248,37 +256,37 @@ def test_the_catalog_to_search_is_chosen_by_the_keyboard_in_a_narrow_panel(
     try:
         expect(which).to_have_count(0)
         notebook.run_cell(1)
-        expect(connection.locator("dd", has_text=url)).to_be_visible(timeout=SEEN)
-        connection.get_by_role("button", name="Log in").first.click(timeout=SEEN)
+        expect(connection.locator("dd", has_text=url)).to_be_visible()
+        connection.get_by_role("button", name="Log in").first.click()
         form = connection.get_by_role("form", name="Log in to an endpoint")
         form.get_by_label("Token", exact=True).fill(token)
         form.get_by_role("button", name="Log in").click()
-        expect(which.get_by_role("option")).to_have_text(
-            ["This endpoint", "Global catalog"], timeout=SEEN
-        )
+        expect(which.get_by_role("option")).to_have_text(["This endpoint", "Global catalog"])
         panel.resize(200)
         which.focus()
         page.keyboard.press("Tab")
         page.keyboard.type("snow")
         page.keyboard.press("Enter")
         said = catalog.get_by_role("status")
-        expect(said).to_contain_text("Nothing was found", timeout=SEEN)
+        expect(said).to_contain_text("Nothing was found")
         page.keyboard.press("Shift+Tab")
         expect(which).to_be_focused()
         page.keyboard.press("ArrowDown")
-        expect(said).to_have_text("The first 20 datasets", timeout=SEEN)
+        expect(said).to_have_text("The first 20 datasets")
         expect(which).to_be_focused()
-        depths, relative = catalog.locator(".rexec-Resource").all()
+        resources = catalog.locator(".rexec-Resource")
+        expect(resources).to_have_count(2)
+        depths, relative = resources.all()
         expect(depths.get_by_role("button")).to_have_attribute("title", re.compile("read_csv"))
         expect(relative.get_by_role("button")).to_have_attribute("aria-disabled", "true")
         assert panel.panel.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
         assert panel.findings() == []
         page.keyboard.press("ArrowUp")
-        expect(said).to_contain_text("Nothing was found", timeout=SEEN)
+        expect(said).to_contain_text("Nothing was found")
         expect(catalog.get_by_role("listitem")).to_have_count(0)
     finally:
         notebook.run_cell(2)
-    expect(connection).to_contain_text("this computer", timeout=SEEN)
+    expect(connection).to_contain_text("this computer")
     expect(which).to_have_count(0)
 
 
@@ -286,10 +294,19 @@ def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote
     client.session("keys").run_cell("x = 1")
     for name in SECTIONS:
         panel.section(name)
-    expect(panel.section("sessions")).to_contain_text("keys", timeout=SEEN)
-    wanted = panel.panel.evaluate(
-        """panel => [...panel.querySelectorAll('button, a[href], input, select, textarea, summary')]
-            .filter(node => node.checkVisibility() && node.tabIndex >= 0).length"""
+    expect(panel.section("sessions")).to_contain_text("keys")
+    panel.panel.evaluate(
+        """panel => {
+            const kinds = 'button, a[href], input, select, textarea, summary';
+            const there = () => [...panel.querySelectorAll(kinds)]
+                .filter(node => node.checkVisibility() && node.tabIndex >= 0);
+            const before = new Set(there());
+            window.rexecTestReached = new Set();
+            // What comes or goes meanwhile may be reached or not.
+            window.rexecTestMissed = () => there()
+                .filter(node => before.has(node) && !window.rexecTestReached.has(node))
+                .map(node => node.outerHTML);
+        }"""
     )
     panel.panel.locator(".rexec-Section-toggle").first.focus()
     reached = 1
@@ -297,6 +314,7 @@ def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote
         look = page.evaluate(
             """() => {
                 const node = document.activeElement;
+                window.rexecTestReached.add(node);
                 const frames = [null, "::after"].map(part => getComputedStyle(node, part));
                 return [node.outerHTML, frames.some(({ outlineStyle }) => outlineStyle !== "none")];
             }"""
@@ -305,7 +323,7 @@ def test_everything_is_reached_by_the_keyboard_alone(page, panel, client, remote
         page.keyboard.press("Tab")
         reached += 1
         assert reached < 300
-    assert reached - 1 >= wanted
+    assert page.evaluate("() => window.rexecTestMissed()") == []
 
 
 def test_what_a_notebook_is_told_holds_here_and_an_alert_leads_to_what_mends_it(
@@ -319,9 +337,10 @@ def test_what_a_notebook_is_told_holds_here_and_an_alert_leads_to_what_mends_it(
     connection = panel.section("connection")
     try:
         notebook.run_cell(1)
-        expect(connection).to_contain_text("Not logged in", timeout=SEEN)
-        alert = panel.panel.locator(".rexec-Alerts").get_by_role("listitem")
-        expect(alert).to_contain_text("There is no token for")
+        expect(connection).to_contain_text("Not logged in")
+        alerts = panel.panel.locator(".rexec-Alerts").get_by_role("listitem")
+        alert = alerts.filter(has_text="There is no token for")
+        expect(alert).to_be_visible()
         for theme in ("Light", "Dark"):
             set_theme(page, f"JupyterLab {theme}")
             panel.picture_of(panel.panel.locator(".rexec-Alerts"), f"alerts-{theme.lower()}")
@@ -331,13 +350,13 @@ def test_what_a_notebook_is_told_holds_here_and_an_alert_leads_to_what_mends_it(
         form.get_by_label("Token", exact=True).fill("no-such-token")
         form.get_by_role("button", name="Log in").click()
         # Nobody is there to ask.
-        expect(form).to_contain_text("Connection refused", timeout=3 * SEEN)
+        expect(form).to_contain_text("Connection refused")
         assert "no-such-token" not in page.content()
     finally:
         set_theme(page, "JupyterLab Light")
         notebook.run_cell(2)
-    expect(connection).to_contain_text("this computer", timeout=SEEN)
-    expect(panel.panel.locator(".rexec-Alerts").get_by_role("listitem")).to_have_count(0)
+    expect(connection).to_contain_text("this computer")
+    expect(alerts).to_have_count(0)
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -345,24 +364,24 @@ def test_pictures_of_the_sections(page, panel, client, gate, theme):
     register("rainfall-2026", "Rainfall, hourly sums", "https://data.example.org/2026.csv")
     client.session("analysis").run_cell("x = 1")
     loading = client.submit_call(abs, [-1], label="load_gauges")
-    loading.result(30)
+    loading.result(60)
     code = f"for step in range(30): print(f'epoch {{step}}', flush=True)\n{wait_for_file(gate)}"
     client.session("training").submit_cell(code, label="train the model")
     set_theme(page, f"JupyterLab {theme}")
     page.set_viewport_size({"width": 1280, "height": 1600})
     try:
         panel.resize(360)
-        expect(panel.section("sessions")).to_contain_text("busy", timeout=SEEN)
+        expect(panel.section("sessions")).to_contain_text("busy")
         row = panel.section("jobs").get_by_role("listitem").filter(has_text="train the model")
-        row.filter(has_text="running").get_by_role("button", name="Log of").click(timeout=SEEN)
-        expect(panel.section("jobs").get_by_role("log")).to_contain_text("epoch 29", timeout=SEEN)
+        row.filter(has_text="running").get_by_role("button", name="Log of").click()
+        expect(panel.section("jobs").get_by_role("log")).to_contain_text("epoch 29")
         catalog = panel.section("catalog")
         catalog.get_by_role("searchbox").fill("rainfall")
         catalog.get_by_role("button", name="Search", exact=True).click()
-        expect(catalog).to_contain_text("hourly sums", timeout=SEEN)
+        expect(catalog).to_contain_text("hourly sums")
         # Some seconds of it.
         line = "() => (document.querySelector('.rexec-Plot-line')?.getTotalLength() ?? 0) > 20"
-        page.wait_for_function(line, timeout=2 * SEEN)
+        page.wait_for_function(line, timeout=60 * SECONDS)
         for name in SECTIONS:
             panel.picture_of(panel.section(name), f"{name}-{theme.lower()}")
     finally:

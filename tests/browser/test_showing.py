@@ -5,12 +5,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.notebook import SECONDS, contrast, screenshot, set_theme
+from tests.browser.notebook import contrast, screenshot, set_theme
 from tests.browser.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 
-START = 60 * SECONDS
 READABLE = 4.5  # of WCAG 2, level AA
 UPDATED = """\
 %%rexec
@@ -45,7 +44,7 @@ def test_libraries_show_what_they_show_locally(remote_notebook_of, page):
     expect(notebook.cell(2).locator(".jupyter-widgets").get_by_text("auto: 100%")).to_be_visible()
     expect(notebook.cell(3).locator("img[src^='data:image/png']")).to_be_visible()
     expect(notebook.cell(4).locator("table.dataframe tbody tr")).to_have_count(3)
-    assert notebook.cell(4).locator(".jp-OutputArea-prompt").last.inner_text() == "[5]:"
+    expect(notebook.cell(4).locator(".jp-OutputArea-prompt").last).to_have_text("[5]:")
     expect(notebook.cell(5).get_by_text("rich", exact=True)).to_have_css("font-weight", "700")
     expect(notebook.outputs(6).get_by_text("complete")).to_be_visible()
     expect(notebook.outputs(6).get_by_text("begun")).to_have_count(0)
@@ -72,7 +71,7 @@ def test_status_and_tables_are_readable(remote_notebook_of, page, request, gate,
     )
     notebook.run_from(1, wait=False)
     button = notebook.cell(2).get_by_role("button", name="Stop")
-    expect(button).to_be_visible(timeout=START)
+    expect(button).to_be_visible()
     screenshot(page, f"running-{theme}")
     assert contrast(notebook.status(2)) >= READABLE
     assert contrast(button) >= READABLE

@@ -67,13 +67,13 @@ PROFILES = {
         {"name": "small", "description": "Small", **SMALL, "start_timeout": 120},
         {"name": "tiny", "description": "Little memory", "cpu": 1, "memory": 256 * MiB},
         {"name": "vast", "description": "Too large", "cpu": 1, "memory": 1024 * GiB,
-         "start_timeout": 20},
+         "start_timeout": 15},
         {"name": "imageless", "description": "No image", **SMALL, "image": "rexec-none:missing",
          "start_timeout": 20},
         {"name": "unclaimed", "description": "Storage that is not there", **SMALL,
-         "volumes": [{"claim": "rexec-missing", "path": "/data"}], "start_timeout": 8},
+         "volumes": [{"claim": "rexec-missing", "path": "/data"}], "start_timeout": 15},
         {"name": "broken", "description": "Storage that cannot be mounted", **SMALL,
-         "volumes": [{"claim": "rexec-broken", "path": "/data"}], "start_timeout": 15},
+         "volumes": [{"claim": "rexec-broken", "path": "/data"}], "start_timeout": 20},
         {"name": "brief", "description": "Ends soon", **SMALL, "idle_timeout": 12,
          "orphan_timeout": 0, "max_lifetime": 0},
         {"name": "lasting", "description": "With a home", **SMALL, "home": GiB},
@@ -125,9 +125,13 @@ class Backend(BrokerThere):
         self.through()
         apply(*self._workloads(replicas, settings or {}))
         self.await_rollout("identity", "broker", "deploy-api", "ep-api")
-        until(lambda: self.answers(f"{self.api}/health"), "the deploy API answers")
-        until(lambda: self.answers(f"{self.endpoint}/health"), "the endpoint answers")
+        self.await_answers()
         return self
+
+    def await_answers(self):
+        """Wait until both APIs answer, which is a moment after their pods are ready."""
+        until(lambda: self.answers(f"{self.api}/ready"), "the deploy API answers")
+        until(lambda: self.answers(f"{self.endpoint}/health"), "the endpoint answers")
 
     def kill(self, name):
         """Kill every pod of a workload at once, and wait until others have taken their place."""
@@ -142,8 +146,14 @@ class Backend(BrokerThere):
             return len(ready - killed) == len(killed)
 
         until(replaced, f"others take the place of {name}")
-        if name in self.doors:
-            until(lambda: self.answers(f"{self.doors[name].url}/health"), f"{name} answers again")
+        self.await_answers()
+
+    def everywhere(self, path):
+        """Return what every deploy API answers at a path, one after the other."""
+        base = f"/api/v1/namespaces/{self.namespace}/pods"
+        pods = self._pods_of("app.kubernetes.io/component=deploy-api")
+        places = [f"{base}/{each['metadata']['name']}:8000/proxy{path}" for each in pods]
+        return [kubectl("get", "--raw", place) for place in places]
 
     def _pods_of(self, selector):
         return get("pods", namespace=self.namespace, selector=selector)
@@ -180,24 +190,33 @@ class Backend(BrokerThere):
         answer = self.ask("GET", f"/v1/servers/{name}", user)
         return answer.json() if answer.status_code == 200 else None
 
-    def reaches(self, user, *states, name="default", patience=120):
-        """Wait until a server is in one of these states; return it."""
+    def reaches(self, user, *states, name="default", generation=0):
+        """Wait until a server, of a generation or a later one, is in a state; return it.
+
+        Whichever deploy API is asked may not know yet what another one has just written.
+        """
         seen = []
 
         def there():
             server = self.server(user, name)
             seen[:] = [server]
-            return server if server and server["state"] in states else None
+            if server and server["generation"] >= generation and server["state"] in states:
+                return server
+            return None
 
         try:
-            return until(there, f"{user!r} reaches {states}", patience)
+            return until(there, f"{user!r} reaches {states}")
         except AssertionError as error:
             raise AssertionError(f"{error}; last: {seen}") from None
 
-    def ends(self, user, name="default", patience=90):
+    def caused(self, user):
+        """Return what a server tells of why it is not ready; nothing if there is no reason yet."""
+        return (self.server(user) or {}).get("cause") or {}
+
+    def ends(self, user, name="default"):
         """Stop a server and wait until it is gone."""
         self.ask("DELETE", f"/v1/servers/{name}", user)
-        until(lambda: self.server(user, name) is None, f"the server of {user!r} ends", patience)
+        until(lambda: self.server(user, name) is None, f"the server of {user!r} ends")
 
     def pods(self, user, name="default"):
         """Return the pods of a server of a user."""
@@ -212,17 +231,19 @@ class Backend(BrokerThere):
                 return each["metadata"]["name"]
         return None
 
-    def events(self, user, name="default", after=0):
-        """Return what happened to a server so far, as its events tell it."""
+    def events(self, user, last, name="default", after=0):
+        """Return what happened to a server until it was in a state, as its events tell it."""
         found = []
         headers = {"Authorization": f"Bearer {token(user)}", "Last-Event-ID": str(after)}
         url = f"{self.api}/v1/servers/{name}/events"
-        asking = httpx.stream("GET", url, headers=headers, timeout=2)
-        with contextlib.suppress(httpx.ReadTimeout), asking as stream:
-            found.extend(
-                json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")
-            )
-        return found
+        with httpx.stream("GET", url, headers=headers, timeout=60) as stream:
+            stream.raise_for_status()
+            for line in stream.iter_lines():
+                if line.startswith("data:"):
+                    found.append(json.loads(line[5:]))
+                    if (found[-1]["kind"], found[-1]["state"]) == ("state", last):
+                        return found
+        raise AssertionError(f"{user!r} was never {last}: {found}")
 
     # ------------------------------------------------------------------------ manifests
 
@@ -253,7 +274,7 @@ class Backend(BrokerThere):
                 "deploy-api",
                 image("deploy-api"),
                 [PYTHON, "-m", "rexec_deploy_api", "serve"],
-                port=8000, path="/health", volumes=[KEYS, configuration], replicas=replicas,
+                port=8000, path="/ready", volumes=[KEYS, configuration], replicas=replicas,
                 account="rexec-deploy-api",
                 env=self._deploy_settings() | settings,
             ),

@@ -25,7 +25,7 @@ def image(name):
 def clear(namespace, users):
     """Remove a namespace, and those of users that a selector names."""
     found = [each["metadata"]["name"] for each in get("namespaces", selector=users)]
-    kubectl("delete", "namespace", "--ignore-not-found", namespace, *found, timeout=180)
+    kubectl("delete", "namespace", "--ignore-not-found", namespace, *found, timeout=300)
 
 
 class BrokerThere:

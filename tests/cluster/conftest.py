@@ -35,9 +35,9 @@ def cluster():
     kubectl("version")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def backend(cluster):
-    """Install the backend; it is taken away afterwards."""
+    """Install the backend; it is taken away after the last of these tests."""
     there = Backend()
     try:
         yield there.install()

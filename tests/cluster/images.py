@@ -19,7 +19,7 @@ MB = 1_000_000
 MOST = {"broker": 60 * MB, "server": 250 * MB, "deploy-api": 250 * MB, "ep-api": 250 * MB}
 """Bytes that each image may add to its base."""
 SERVICES = tuple(MOST)
-PATIENCE = 60.0
+PATIENCE = 150.0
 HARDENED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--tmpfs", "/tmp:mode=1777"),

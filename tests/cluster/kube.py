@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 
 
 class KubectlError(RuntimeError):
@@ -50,6 +50,15 @@ def is_ready(pod):
     """Tell whether a pod takes requests."""
     conditions = pod["status"].get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def completes(job, namespace):
+    """Wait until a job is done; return what it wrote."""
+    where = ("-n", namespace)
+    kubectl(
+        *("wait", "--for=condition=complete", f"job/{job}", "--timeout=150s", *where), timeout=180
+    )
+    return kubectl("logs", f"job/{job}", *where)
 
 
 def delete(kind, name, namespace="", *, wait=True, grace=None):

@@ -13,7 +13,8 @@ from tests.cluster.kube import apply, get, is_ready, kubectl, until
 
 CHART = Path(__file__).parents[2] / "helm/rexec"
 NAME = "rexec"
-NODE_PORTS = {"broker": 30559, "deploy-api": 30801, "ep-api": 30800}
+# From the ports that Kubernetes gives to nobody by itself unless all others are taken.
+NODE_PORTS = {"broker": 30059, "deploy-api": 30081, "ep-api": 30080}
 PATIENCE = 240
 INSTALLER = "REXEC_KUBERNETES_INSTALLER"
 # With which nodes may fetch images from a registry that is not there.
@@ -134,12 +135,20 @@ class Release(b.Backend):
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "values.json"
             file.write_text(json.dumps(values or self.values()))
-            return helm(
+            told = helm(
                 *("upgrade", "--install", self.name, str(self.chart), "-n", self.namespace),
                 *("--values", str(file), "--wait", "--timeout", "180s"),
                 *(part for each in changes for part in ("--set", each)),
                 kubeconfig=kubeconfig,
             )
+        # Helm waits for what is new, and not for the end of what was there before.
+        deployments = get("deployments", namespace=self.namespace, selector=self._selector())
+        self.await_rollout(*(each["metadata"]["name"] for each in deployments))
+        return told
+
+    def _selector(self, part=""):
+        component = f",app.kubernetes.io/component={part}" if part else ""
+        return f"app.kubernetes.io/instance={self.name}{component}"
 
     def test(self, kubeconfig=""):
         """Run `helm test`; return what it wrote."""
@@ -155,12 +164,12 @@ class Release(b.Backend):
         told = self.test()
         return time.monotonic() - began, told
 
-    def inside(self, part, places):
-        """Return which of these hosts and ports a pod of a part reaches."""
+    def inside(self, part, places, patience):
+        """Return which of these hosts and ports a pod of a part reaches in so many seconds each."""
         source = (
             "import json, socket, sys\n"
             "def reaches(place):\n"
-            "    try: socket.create_connection(place, 2).close()\n"
+            f"    try: socket.create_connection(place, {patience}).close()\n"
             "    except OSError: return False\n"
             "    return True\n"
             "places = json.loads(sys.argv[1])\n"
@@ -172,10 +181,9 @@ class Release(b.Backend):
 
     def pod(self, part):
         """Return the pod of a part that is ready."""
-        selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
 
         def ready():
-            for each in get("pods", namespace=self.namespace, selector=selector):
+            for each in get("pods", namespace=self.namespace, selector=self._selector(part)):
                 if is_ready(each) and not each["metadata"].get("deletionTimestamp"):
                     return each
             return None

@@ -19,7 +19,7 @@ from tests.cluster import backend as b
 from tests.cluster.broker import image
 from tests.cluster.kube import get
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 SALT = b"of the tests on a real cluster .."
 MiB = 1 << 20
 
@@ -138,7 +138,7 @@ class Process:
         record, _ = await self.servers.spawn(Owner(user), name, spec or small(), **options)
         return record
 
-    async def reaches(self, user, *states, name="default", patience=PATIENCE):
+    async def reaches(self, user, *states, name="default"):
         """Wait until the server is in one of these states; return its record."""
         key = Key(user, name)
 
@@ -147,7 +147,7 @@ class Process:
             return record if record is not None and record.state in states else None
 
         try:
-            return await self.until(there, f"{user!r} reaches {states}", patience)
+            return await self.until(there, f"{user!r} reaches {states}")
         except AssertionError as error:
             told = self.spawner.record(key), self.spawner.observe(key)
             raise AssertionError(f"{error}; it is {told}") from None

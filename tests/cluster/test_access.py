@@ -5,7 +5,9 @@ import json
 import pytest
 
 from tests.cluster import backend as b
-from tests.cluster.kube import KubectlError, delete, kubectl
+from tests.cluster.kube import KubectlError, delete, kubectl, until
+
+pytestmark = pytest.mark.timeout(400)  # the first one waits for the whole backend
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,8 @@ def test_where_users_share_a_namespace_it_has_no_right_beyond_it(cluster, backen
         def can(verb, what, *where):
             return kubectl("auth", "can-i", verb, what, *where, f"--as={account}", check=False)
 
-        assert can("create", "pods", "-n", "rexec-test-users").strip() == "yes"
+        # What was just allowed takes a moment to get around.
+        until(lambda: can("create", "pods", "-n", "rexec-test-users").strip() == "yes", "allowed")
         for namespace in ("kube-system", b.NAMESPACE, "default"):
             for what in ("pods", "configmaps", "secrets"):
                 assert can("list", what, "-n", namespace).strip() != "yes"

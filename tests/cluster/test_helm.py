@@ -14,7 +14,7 @@ import rexec_jupyter as rexec
 from rexec_deploy_api.installing import secret
 from rexec_jupyter.core.happenings import TextOutput
 from tests.cluster import backend as b
-from tests.cluster.kube import delete, get, kubectl, until
+from tests.cluster.kube import completes, delete, get, kubectl, until
 from tests.cluster.release import NAME, HelmError, Release, helm
 
 pytestmark = pytest.mark.timeout(400)
@@ -81,13 +81,13 @@ def counting(client, name):
             seen.extend(printed(job.take(0.1) or ()))
         return all(shown)
 
-    until(take, "all jobs run", 60)
+    until(take, "all jobs run")
     yield
     client.run(_touch, gate)
     for job, seen in zip(jobs, shown, strict=True):
         while (more := job.take(30)) is not None:
             seen.extend(printed(more))
-        job.result(30)
+        job.result(60)
         numbers = [int(line.split()[1]) for line in "".join(seen).splitlines()]
         assert len(numbers) > 20
         assert numbers == list(range(len(numbers)))
@@ -116,7 +116,7 @@ def _touch(path):
 
 
 def test_it_is_installed_and_tested_in_time(release):
-    assert release.seconds < 90, release.told
+    assert release.seconds < 180, release.told
     for line in ("logged in as helm-test", "a cell ran", "the server is gone", "All is well."):
         assert line in release.told
 
@@ -162,7 +162,8 @@ def test_policies_let_through_what_must_and_nothing_else(release):
     for part in reached.keys() | refused.keys():
         right = [address(*place) for place in reached.get(part, ())]
         wrong = [address(*place) for place in refused.get(part, ())]
-        assert release.inside(part, right + wrong) == right, part
+        assert release.inside(part, right, 20) == right, part
+        assert release.inside(part, wrong, 2) == [], part
 
 
 def test_an_upgrade_and_a_rollback_cost_no_job_and_no_output(release):
@@ -177,10 +178,10 @@ def test_an_upgrade_and_a_rollback_cost_no_job_and_no_output(release):
             assert release.pod("broker")["metadata"]["uid"] != before
             assert keys(release)["signing.pem"] == signing["signing-next.pem"]
             assert keys(release)["broker"] == signing["broker"]
-            until(lambda: client.run(len, "four") == 4, "calls run after the upgrade", 60)
+            assert client.run(len, "four") == 4
         with counting(client, "rollback"):
             helm("rollback", NAME, "1", "-n", release.namespace, "--wait", "--timeout", "180s")
-            until(lambda: client.run(len, "four") == 4, "calls run after the rollback", 60)
+            assert client.run(len, "four") == 4
     release.ends("upgrading")
 
 
@@ -219,8 +220,7 @@ def test_a_backup_is_made_when_it_is_asked_for(release):
     release.put("ep-api.backup.enabled=true", "ep-api.backup.size=100Mi")
     where = ("-n", release.namespace)
     kubectl("create", "job", "now", f"--from=cronjob/{NAME}-backup", *where)
-    kubectl("wait", "--for=condition=complete", "job/now", *where, "--timeout=80s")
-    assert "holds" in kubectl("logs", "job/now", *where)
+    assert "holds" in completes("now", release.namespace)
     kubectl("delete", "job", "now", *where)
 
 
@@ -240,10 +240,11 @@ def test_uninstalled_only_what_is_to_be_kept_is_left_and_then_nothing(release):
             users & set(release.remains())
         )
 
-    until(lambda: left() == kept | users, "what is to be kept is left, and nothing else", 60)
+    until(lambda: left() == kept | users, "what is to be kept is left, and nothing else")
     release.put()
+    release.await_answers()
     assert keys(release) == before
     release.reaches("left", "ready")
     helm(*uninstall)
-    until(lambda: not release.remains(), "nothing is left", 60)
+    until(lambda: not release.remains(), "nothing is left")
     assert get("secret", "test-token", release.namespace)  # not the chart's

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.cluster import images
-from tests.cluster.kube import apply, delete, get, kubectl, until
+from tests.cluster.kube import apply, completes, delete, get, kubectl, until
 from tests.cluster.release import CHART, NAME, HelmError, Release, helm
 
 pytestmark = pytest.mark.timeout(400)
@@ -107,13 +107,13 @@ class CatalogRelease(Release):
             check=True,
             input=content,
             capture_output=True,
-            timeout=60,
+            timeout=150,
         )
         return done.stdout
 
-    def serves(self, patience=30):
+    def serves(self):
         """Wait until the dataset can be found."""
-        until(lambda: self.datasets() == ["Regen 雨"], "the dataset is found", patience)
+        until(lambda: self.datasets() == ["Regen 雨"], "the dataset is found")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,7 @@ def release(cluster):
         there.prepare_namespace()
         try:
             there.put()
+            there.await_answers()
             there.register()
             yield there
         finally:
@@ -145,7 +146,13 @@ def migrated_before(pod, job, runs=1):
     """Assert that a job that is gone again, and ran so often, was done when a pod was made."""
     of_the_job = f"involvedObject.kind=Job,involvedObject.name={job},reason=Completed"
     told = ("get", "events", "-n", WHERE, "--field-selector", of_the_job)
-    when = kubectl(*told, "-o", "jsonpath={.items[*].lastTimestamp}").split()
+
+    def times():
+        return kubectl(*told, "-o", "jsonpath={.items[*].lastTimestamp}").split()
+
+    # An event may come later than what it tells of.
+    until(lambda: len(times()) >= runs, "it was done")
+    when = times()
     assert len(when) == runs, when
     assert max(when) <= pod["metadata"]["creationTimestamp"]
 
@@ -183,8 +190,7 @@ def test_the_database_is_migrated_before_the_new_endpoint_starts(release):
 def test_a_backup_of_postgresql_is_made(release):
     where = ("-n", WHERE)
     kubectl("create", "job", "now", f"--from=cronjob/{NAME}-backup", *where)
-    kubectl("wait", "--for=condition=complete", "job/now", *where, "--timeout=80s")
-    assert "1 datasets" in kubectl("logs", "job/now", *where)
+    assert "1 datasets" in completes("now", WHERE)
     kubectl("delete", "job", "now", *where)
 
 
@@ -244,10 +250,10 @@ def test_what_is_kept_is_found_again_and_everything_else_goes(release):
     password = keys()["postgresql-password"]
     helm("uninstall", NAME, *UNINSTALL)
     kept = {f"PersistentVolumeClaim {CLAIM}", f"PersistentVolumeClaim {NAME}-backup"}
-    until(lambda: set(release.remains()) == kept, "the catalog is left, and nothing else", 60)
+    until(lambda: set(release.remains()) == kept, "the catalog is left, and nothing else")
     release.on_postgresql("global.keepOnUninstall=null")
     # The keys were not to be kept.
     assert keys()["postgresql-password"] != password
     release.serves()
     helm("uninstall", NAME, *UNINSTALL)
-    until(lambda: not release.remains(), "nothing is left", 60)
+    until(lambda: not release.remains(), "nothing is left")

@@ -21,12 +21,12 @@ from tests.cluster.release import CHART, PULL, Release, helm
 from tests.helm.rendering import EXAMPLES, MONITORS
 from tests.helm.schemas import CRDS
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 WHERE, HOST = "rexec-exposed", "localhost"
 COMPUTE, BROKER, CATALOG = "compute", "router", "catalog"
-# Others than those of the examples.
-PORTS = {"broker": 30569, "deploy-api": 30811, "ep-api": 30810}
+# Others than those of other releases.
+PORTS = {"broker": 30069, "deploy-api": 30083, "ep-api": 30082}
 MONITORED = "podmonitors.monitoring.coreos.com"
 GATEWAY = {"name": "public", "namespace": "gateways"}
 # What the notes say for an example.
@@ -191,7 +191,13 @@ def definitions(unmonitored):
         for path in missing:
             kubectl("apply", "--server-side", "-f", str(path))
         for name in names.values():
-            kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+            kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=90s")
+        # What is established is told to others a moment later.
+        groups = {name.partition(".")[2] for name in names.values()}
+        until(
+            lambda: all(f"{group}/" in kubectl("api-versions") for group in groups),
+            "the APIs are known",
+        )
         yield
     finally:
         for name in missing.values():
@@ -268,6 +274,8 @@ def test_the_api_server_takes_every_object_of_an_example(definitions, example):
     text = helm(
         *("template", "rexec", str(CHART), "-n", WHERE, "--skip-tests"),
         *("--values", str(CHART / f"examples/{example}.yaml")),
+        # That of the example may be taken.
+        *("--set", f"global.broker.nodePort={PORTS['broker'] + 1}"),
         *("--kube-version", "1.34", "--api-versions", MONITORS),
     )
     kubectl(
@@ -334,6 +342,6 @@ def test_routes_of_a_gateway_lead_to_the_same(place, parts, front):
         ("/health", f"{CATALOG}-ep-api"),
     ):
         front.led.clear()
-        assert httpx.get(front.url + path, timeout=10).status_code == 200
+        assert httpx.get(front.url + path, timeout=60).status_code == 200
         assert front.led == {service}
     assert front.service_of("other.example.org", "/") is None

@@ -13,7 +13,7 @@ from tests.backend.brokering import Peer
 from tests.cluster import backend as b
 from tests.cluster.kube import get, until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
@@ -23,7 +23,7 @@ def eve(backend):
     backend.spawn("eve")
     backend.reaches("eve", "ready")
     with rexec.connect(backend.endpoint, token=b.token("eve"), timeout=60) as client:
-        until(lambda: not client.run(_reaches, _api_server(), 443), "policies hold", 30)
+        until(lambda: not client.run(_reaches, _api_server(), 443), "policies hold")
         yield client
     backend.ends("eve")
 
@@ -32,12 +32,12 @@ def _api_server():
     return get("service", "kubernetes", "default")["spec"]["clusterIP"]
 
 
-def _reaches(host, port):
+def _reaches(host, port, patience=1):
     """Tell whether something answers there."""
     import socket
 
     try:
-        with socket.create_connection((host, port), timeout=1):
+        with socket.create_connection((host, port), timeout=patience):
             return True
     except OSError:
         return False
@@ -52,7 +52,7 @@ def _listen(port):
 
 
 def test_the_broker_and_names_can_be_reached(eve):
-    assert eve.run(_reaches, f"broker-servers.{b.NAMESPACE}", 5560)
+    assert eve.run(_reaches, f"broker-servers.{b.NAMESPACE}", 5560, 20)
 
 
 def test_the_cluster_and_its_services_cannot(eve, backend):
@@ -81,7 +81,7 @@ def test_another_users_pod_cannot(eve, backend):
     backend.reaches("ann-listening", "ready")
     with rexec.connect(backend.endpoint, token=b.token("ann-listening"), timeout=60) as ann:
         assert ann.run(_listen, 8099)
-        assert ann.run(_reaches, "127.0.0.1", 8099)
+        assert ann.run(_reaches, "127.0.0.1", 8099, 20)
         address = until(
             lambda: backend.pods("ann-listening")[0]["status"].get("podIP"), "its address"
         )

@@ -18,7 +18,6 @@ from tests.deploy.spawner_setup import Setup
 
 __all__ = ["user"]
 
-pytestmark = pytest.mark.timeout(300)
 cloudpickle.register_pickle_by_value(spawner_contract)
 
 NAMESPACE, NAME = "rexec-contract", "contract"

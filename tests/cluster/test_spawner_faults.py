@@ -12,9 +12,17 @@ from rexec_deploy_api.spawner.base import SpawnerError
 from rexec_deploy_api.spawner.kubernetes import informer
 from rexec_deploy_api.spawner.kubernetes.names import Names
 from tests.cluster.kube import delete, kubectl
-from tests.cluster.spawning import Door, MiB, Process, killed_starting, mortal, small
+from tests.cluster.spawning import (
+    PATIENCE,
+    Door,
+    MiB,
+    Process,
+    killed_starting,
+    mortal,
+    small,
+)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(work):
@@ -40,9 +48,10 @@ def test_the_api_is_killed_after_every_step_of_a_spawn(backend):
 
     async def work():
         results = await asyncio.gather(*(attempt(steps) for steps in range(13)))
-        told = [len(changes) for _, changes in results]
-        assert told == list(range(13))
+        # How many states a server is seen in, and written down, before it is ready differs.
         assert all(ended for ended, _ in results[:10])
+        for steps, (ended, changes) in enumerate(results):
+            assert len(changes) == steps or (not ended and len(changes) < steps)
         steps = " ".join(results[-1][1])
         for each in (
             "/namespaces/",
@@ -87,6 +96,7 @@ def test_a_pod_that_writes_too_much_is_evicted_and_replaced(backend):
             kubectl(
                 *("exec", "-n", namespace, pod, "-c", "exec", "--"),
                 *("/opt/rexec/bin/python", "-c", "open('/tmp/much', 'wb').write(bytes(200 << 20))"),
+                check=False,  # it may be evicted before the last byte
             )
             await process.until(
                 lambda: process.spawner.record(first.key).generation > first.generation, "evicted"
@@ -259,14 +269,15 @@ def test_two_replicas_have_one_leader_and_either_may_be_asked(backend):
             entering = asyncio.create_task(second.__aenter__())
             await first.until(lambda: hasattr(second, "tasks"), "the second runs")
             await first.until(lambda: second.spawner.ready, "the second sees")
-            assert first.spawner.leads
-            assert not second.spawner.leads
+            await first.until(
+                lambda: first.spawner.leads and not second.spawner.leads, "the first leads"
+            )
             results = await asyncio.gather(*(each.spawn("pair") for each in (first, second) * 5))
             assert len({record.created for record in results}) == 1
             await first.reaches("pair", "ready")
             assert len(first.objects("pods", "pair")) == 1
             first.spawner._election._cluster = None  # it cannot renew any more, as if it hung
-            await asyncio.wait_for(entering, 30)
+            await asyncio.wait_for(entering, PATIENCE)
             assert second.spawner.leads
             assert not first.spawner.leads
             await second.ends("pair")
@@ -281,6 +292,7 @@ def test_users_whose_names_collide_are_kept_apart(backend, monkeypatch):
             await asyncio.gather(process.spawn("a.b@x"), process.spawn("a-b@x"))
             found = {process.names.namespace(user) for user in ("a.b@x", "a-b@x")}
             assert len(found) == 2
+            await process.reaches("a-b@x", "ready")
             mine = await process.reaches("a.b@x", "ready")
             # Even if two hashes were the same: the namespace says whose it is.
             monkeypatch.setattr(Names, "namespace", lambda *_: min(found))

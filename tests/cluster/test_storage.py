@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.cluster.kube import apply, delete, until
+from tests.cluster.kube import apply, delete, kubectl, until
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -35,6 +37,9 @@ def broken_claim(backend):
         },
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": claim, "spec": there},
     )
+    # A scheduler that looks while the claim is being bound may look again only after minutes.
+    bound = ("--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+    kubectl("wait", "persistentvolumeclaim", claim["name"], "-n", claim["namespace"], *bound)
     yield user
     delete("persistentvolumeclaim", **claim)
     delete("persistentvolume", "rexec-test-broken")
@@ -42,12 +47,14 @@ def broken_claim(backend):
 
 def test_storage_that_cannot_be_mounted_is_told(backend, broken_claim):
     backend.spawn(broken_claim, profile="broken")
-    until(lambda: (backend.server(broken_claim)["cause"] or {}).get("message"), "the cause", 20)
+    until(lambda: backend.caused(broken_claim).get("message"), "the cause")
     failed = backend.reaches(broken_claim, "failed")
     assert failed["cause"]["reason"] == "configuration"
     assert "/rexec-is-not-there is not a directory" in failed["cause"]["message"]
     assert failed["cause"]["hint"]
-    told = [each["text"] for each in backend.events(broken_claim) if each["kind"] == "problem"]
+    told = [
+        each["text"] for each in backend.events(broken_claim, "failed") if each["kind"] == "problem"
+    ]
     # What the pod waited for before that may have been seen as well; nothing is told twice.
     assert told[-1] == failed["cause"]["message"]
     assert len(set(told)) == len(told)

@@ -11,7 +11,7 @@ import rexec_jupyter as rexec
 from tests.cluster import backend as b
 from tests.cluster.kube import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 # The servers have no tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -27,14 +27,15 @@ def connected(backend, user, **options):
 
 def usage(client):
     """Return what the user's one server takes."""
-    ((server, told),) = client.usage()
+    ((server, told),) = client.usage(timeout=60)
     assert (server.state, told.known) == ("ready", True)
     return told
 
 
 def burn(seconds):
     """Take so much of a processor's time, however long that takes."""
-    while time.process_time() < seconds:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
         pass
 
 
@@ -49,7 +50,7 @@ def test_a_server_tells_the_limits_of_its_container_and_what_it_takes(backend):
         grown = usage(client)
         assert 95 * MIB < grown.memory - idle.memory < 130 * MIB
         client.submit(burn, 5.0).result(120)
-        assert 4.0 < usage(client).cpu - grown.cpu < 7.0  # the process had a little already
+        assert 4.9 < usage(client).cpu - grown.cpu < 9.0
     backend.ends("measured")
 
 
@@ -62,5 +63,5 @@ def test_a_server_that_is_only_looked_at_ends_when_it_is_idle(backend):
             server = backend.server("watched")
             return server is None or server["state"] == "stopping"
 
-        until(ended, "its end", 60)
+        until(ended, "its end", 120)
     backend.ends("watched")

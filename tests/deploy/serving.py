@@ -17,7 +17,7 @@ from rexec_jupyter.core.credentials import SigningKey
 from rexec_jupyter.core.trust import new_keypair
 from tests.deploy.memory_spawner import MemorySpawner
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def until(condition, what):
@@ -127,10 +127,23 @@ class Service:
         """Return what is kept of a server."""
         return self.do(self.spawner.record, Key(user, name))
 
+    def age(self, user, seconds, name="default"):
+        """Have a server been ready for so much longer."""
+
+        def ready_before():
+            record = self.spawner.record(Key(user, name))
+            aged = record.having(ready_at=record.ready_at - seconds)
+            self.spawner._records[record.key] = aged
+            self.spawner._changed(record.key)
+
+        self.do(ready_before)
+
     def clean(self):
         """Forget all servers."""
 
         def forget():
+            if self.app.state.running.controller._looking:
+                return False  # what is under way would be taken for what comes
             self.spawner._records.clear()
             self.spawner.there.clear()
             self.spawner.done.clear()
@@ -139,8 +152,9 @@ class Service:
             self.spawner.log_closed.clear()
             self.spawner.log[:] = [b"one\n", b"two\n"]
             self.app.state.running.attendance._told.clear()
+            return True
 
-        self.do(forget)
+        until(lambda: self.do(forget), "what is under way")
 
 
 @contextlib.contextmanager

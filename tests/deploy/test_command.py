@@ -16,7 +16,7 @@ from rexec_jupyter.core.trust import new_keypair
 from rexec_jupyter.web.settings import SettingsError
 from tests.endpoint.service import clean_environment
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 TOKEN = "a-token-for-trying-this-out"
 
 

@@ -21,6 +21,7 @@ from tests.endpoint.canary import secret
 from tests.endpoint.service import Endpoint, clean_environment
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
 SERVICES = ("broker", "deploy_api", "ep_api", "server")
 # What a new environment may hold without having been asked for.
 TOOLS = {"pip", "setuptools"}
@@ -88,7 +89,6 @@ def environment(directory, service):
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_pins_are_complete_and_no_module_needs_more(service, interpreters):
     python = interpreters(service)
     (packages,) = python.parents[1].glob("lib/python*/site-packages")
@@ -109,20 +109,20 @@ def test_the_pins_are_complete_and_no_module_needs_more(service, interpreters):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_broker_starts_with_its_pins(interpreters, tmp_path):
     from rexec_jupyter.core.credentials import SigningKey
 
     (tmp_path / "verify.pem").write_bytes(SigningKey.generate().public_pem)
-    with serving(
-        [interpreters("broker"), "-m", "rexec_broker", "--verify-key-file", "verify.pem"], tmp_path
-    ) as ready:
-        assert httpx.get(f"http://{ready['health']}/readyz").status_code == 200
-        assert "rexec_broker" in httpx.get(f"http://{ready['health']}/metrics").text
+    command = [interpreters("broker"), "-m", "rexec_broker", "--verify-key-file", "verify.pem"]
+    with (
+        serving(command, tmp_path) as ready,
+        httpx.Client(base_url=f"http://{ready['health']}", timeout=PATIENCE) as client,
+    ):
+        assert client.get("/readyz").status_code == 200
+        assert "rexec_broker" in client.get("/metrics").text
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_server_runs_calls_and_cells_with_its_pins(interpreters, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(interpreters("server")))
     site = Site(tmp_path, workers=1)
@@ -139,7 +139,6 @@ def test_a_server_runs_calls_and_cells_with_its_pins(interpreters, tmp_path, mon
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_deploy_api_starts_with_its_pins(interpreters, tmp_path):
     python = interpreters("deploy_api")
     keys = subprocess.run(
@@ -152,9 +151,12 @@ def test_a_deploy_api_starts_with_its_pins(interpreters, tmp_path):
         "REXEC_DEPLOY_BROKER_HEALTH_URL": "http://127.0.0.1:9",
     }
     command = [python, "-m", "rexec_deploy_api", "serve", "--port", "0"]
-    with serving(command, tmp_path, settings) as ready:
-        assert httpx.get(f"{ready['url']}/health").status_code == 200
-        assert httpx.get(f"{ready['url']}/v1/servers").status_code == 401
+    with (
+        serving(command, tmp_path, settings) as ready,
+        httpx.Client(base_url=ready["url"], timeout=PATIENCE) as client,
+    ):
+        assert client.get("/health").status_code == 200
+        assert client.get("/v1/servers").status_code == 401
 
 
 class serving:  # noqa: N801 - used as a function
@@ -179,17 +181,16 @@ class serving:  # noqa: N801 - used as a function
         with os.fdopen(read) as ready:
             line = ready.readline()
         if not line:
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
         assert line, (self.directory / "log").read_text()
         return json.loads(line)
 
     def __exit__(self, *_):
         self.process.terminate()
-        assert self.process.wait(30) == 0, (self.directory / "log").read_text()
+        assert self.process.wait(PATIENCE) == 0, (self.directory / "log").read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_defect_27_an_endpoint_starts_with_exactly_its_pins(interpreters, tmp_path):
     interpreter = interpreters("ep_api")
     token = tmp_path / "token"

@@ -123,7 +123,7 @@ def test_who_comes_gets_one_at_once_and_another_one_is_made_ready(client, place)
     with connect_to(Reached(client), timeout=PATIENCE) as session:
         assert session.submit(pow, 2, 10).result(PATIENCE) == 1024
     until(lambda: kept(client) == 1, "the next one is ready")
-    assert len(agents(place)) == 2
+    until(lambda: len(agents(place)) == 2, "an agent for each")
     logs = client.get("/v1/servers/default/logs", params={"part": "agent"})
     assert "the broker knows this server" in logs.text
     assert client.delete("/v1/servers/default").is_success
@@ -145,6 +145,7 @@ def test_one_is_given_to_one_alone(client, place):
 @pytest.mark.parametrize("asked", [{"profile": "slow"}, {"cpu": 1}, {"environment": {"A": "1"}}])
 def test_who_asks_for_something_else_gets_one_that_is_so(client, place, asked):
     until(lambda: kept(client) == 1, "one is ready")
+    until(lambda: len(agents(place)) == 1, "the end of what others had")
     before = agents(place)
     begin(client, **asked)
     ready(client)
@@ -163,6 +164,7 @@ def test_it_waits_for_a_broker_that_is_away(client, place):
 
 def test_its_agent_may_be_started_again(client, place):
     until(lambda: kept(client) == 1, "one is ready")
+    until(lambda: len(agents(place)) == 1, "the end of what others had")
     (number,) = agents(place)
     begin(client)
     ready(client)
@@ -181,7 +183,7 @@ def test_it_ends_although_something_happens_in_the_same_moment():
         pool.changed(Key("~warm/1", "default"))
         await asyncio.sleep(0)
         running.cancel()
-        await asyncio.wait([running], timeout=3)
+        await asyncio.wait([running], timeout=PATIENCE)
         assert running.cancelled()
 
     asyncio.run(work())

@@ -26,7 +26,7 @@ from tests.processes import command
 
 __all__ = ["user"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class ProcessSetup(Setup):
@@ -37,7 +37,7 @@ class ProcessSetup(Setup):
         super().__init__(tickets, address, health, PATIENCE)
 
     async def make(self):
-        return ProcessSpawner(self.directory, drain=2.0)
+        return ProcessSpawner(self.directory)
 
     def processes(self, key):
         async def look():
@@ -194,7 +194,7 @@ async def main():
     while len(parts := spawner.parts(key)) < 2 or not spawner.record(key).placed:
         await asyncio.sleep(0.01)
     print(*(part.pid for part in parts.values()), flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 asyncio.run(main())
 """

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import json
-import time
 
 import pytest
 
@@ -138,13 +137,14 @@ def test_a_restart_is_another_generation(service, ann, user):
 
 
 def test_a_near_end_is_told_and_put_off(service, ann, user):
-    ask(ann, profile="brief", max_lifetime=8)
+    ask(ann, profile="brief", max_lifetime=1200)
     make_ready(service, user)
     # It is warned of in the last quarter.
+    service.age(user, 1000)
     until(lambda: ann.get("/v1/servers/default").json()["warning"], "the warning")
     told = ann.get("/v1/servers/default").json()
     assert "ends in" in told["warning"]
-    assert 0 < told["ends_in"] <= 2
+    assert 0 < told["ends_in"] <= 200
     key = new_keypair().public.decode()
     ticket = ann.post("/v1/tickets", json={"client_pubkey": key}).json()
     assert any("ends in" in text for text in ticket["warnings"])
@@ -320,10 +320,8 @@ def test_who_leaves_while_packages_are_installed_is_followed_by_nothing(service,
 def test_a_log_that_nobody_reads_any_more_is_closed(service, ann):
     ask(ann)
     service.spawner.log.clear()
-    began = time.monotonic()
     with ann.stream("GET", "/v1/servers/default/logs", params={"follow": True}) as stream:
         assert stream.status_code == 200  # though nothing came yet
-        assert time.monotonic() - began < 5
     until(service.spawner.log_closed.is_set, "the log to be closed")
 
 

@@ -1,5 +1,6 @@
 """The whole way over HTTP: a server is asked for, becomes ready, and runs calls."""
 
+import contextlib
 import sys
 
 import httpx
@@ -55,25 +56,26 @@ def client():
         yield client
 
 
-def states(client, until):
+@contextlib.contextmanager
+def states(client):
+    """Give the states that a server had and enters; it is followed from now on."""
     with client.stream("GET", "/v1/servers/default/events") as stream:
-        for _, event in events_in(stream.iter_lines()):
-            yield event["state"]
-            if event["state"] in (until, "failed"):
-                return
+        yield (event["state"] for _, event in events_in(stream.iter_lines()))
 
 
 def test_from_a_form_to_a_result_and_to_the_end(client):
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     form = {"requirments": [f"python=={version}"], "token": TOKEN}
     assert client.post("/spawn", data=form).json()["Status"].endswith("created.")
-    assert list(states(client, "ready"))[-1] == "ready"
+    with states(client) as told:
+        assert next(state for state in told if state in ("ready", "failed")) == "ready"
     with connect_to(Reached(client), timeout=PATIENCE) as session:
         assert session.submit(pow, 2, 10).result(PATIENCE) == 1024
         told = client.get("/v1/servers/default").json()
         assert (told["state"], told["warning"]) == ("ready", "")
     logs = client.get("/v1/servers/default/logs", params={"part": "agent"})
     assert logs.status_code == 200
-    assert client.request("DELETE", "/terminate", data={"token": TOKEN}).status_code == 200
-    assert list(states(client, "gone"))[-2:] == ["stopping", "gone"]
+    with states(client) as told:
+        assert client.request("DELETE", "/terminate", data={"token": TOKEN}).status_code == 200
+        assert list(told)[-2:] == ["stopping", "gone"]
     assert client.get("/v1/servers").json() == {"servers": []}

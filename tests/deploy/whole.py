@@ -10,7 +10,7 @@ import sys
 from tests.backend.brokering import running
 from tests.endpoint.service import clean_environment
 
-PATIENCE = 40.0
+PATIENCE = 60.0
 TOKEN = "a-token-for-trying-this-out"
 
 

@@ -6,10 +6,10 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from rexec_jupyter.endpoint.servers import Servers
-from tests.backend.brokering import until
 from tests.deploy.whole import broker_in, deploy_api
 from tests.endpoint.answering import Answering, Reply
 from tests.endpoint.canary import watch
+from tests.endpoint.service import until
 from tests.places import short_directory
 
 # Whether a token is still good is asked each time.

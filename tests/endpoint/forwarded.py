@@ -1,7 +1,6 @@
 """A real service for the tests to register: it tells what it was asked, or misbehaves as told."""
 
 import json
-import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -135,10 +134,3 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Say nothing: the tests look at `asked`."""
-
-
-def closed_port():
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

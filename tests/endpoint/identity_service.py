@@ -16,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.endpoint.canary import marked_claim, secret
+from tests.endpoint.ports import closed_port
 
 VALIDATION = "/temp/information"
 LOGIN = "/user/login"
@@ -203,10 +204,11 @@ class IdentityService:
     def down(self):
         """Not be there."""
         self._stop()
-        try:
-            yield self
-        finally:
-            self._start()
+        with closed_port(self._port):
+            try:
+                yield self
+            finally:
+                self._start()
 
     @contextmanager
     def _replying(self, reply):

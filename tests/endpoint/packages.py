@@ -3,8 +3,8 @@
 import io
 import zipfile
 
-from tests.backend.brokering import PATIENCE
 from tests.endpoint.answering import Reply
+from tests.endpoint.service import PATIENCE
 
 
 def offer(index, name, go_on):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.endpoint.canary import inspect_service, secret, watch
 from tests.endpoint.ckan_server import CkanServer
-from tests.endpoint.service import Endpoint
+from tests.endpoint.service import Endpoint, not_late
 
 GAUGES = {
     "name": "Juni",
@@ -65,7 +65,7 @@ def starting(directory, identity, **settings):
     environment = {
         "AUTH_API_URL": identity.url,
         "REXEC_EP_DATABASE_URL": f"sqlite:///{directory}/catalog.sqlite3",
-        "REXEC_EP_PATIENCE": "5",
+        "REXEC_EP_PATIENCE": "60",
     }
     return Endpoint(directory, environment | settings)
 
@@ -487,7 +487,8 @@ def test_catalogs_that_are_silent_or_not_there_are_outages(identity, tmp_path):
         with starting(tmp_path, identity, **settings) as endpoint, endpoint.client() as client:
             refused(client.get("/search", params={"terms": "x"}), 504, "took too long")
             silent.close()
-            refused(client.get("/search", params={"terms": "x"}), 503, "cannot be reached")
+            answer = not_late(lambda: client.get("/search", params={"terms": "x"}))
+            refused(answer, 503, "cannot be reached")
 
 
 def test_without_any_catalog_it_says_so(identity, tmp_path):

@@ -15,13 +15,12 @@ from rexec_jupyter.core.logins import Logins
 from rexec_jupyter.core.settings import current
 from rexec_jupyter.endpoint import EndpointClient
 from rexec_jupyter.endpoint.backend import EndpointBackend
-from tests.backend.brokering import PATIENCE, until
 from tests.backend.embedding import private_backend
 from tests.endpoint.answering import Answering, Reply
 from tests.endpoint.canary import MARK, secret, watch
 from tests.endpoint.deploying import deploying, servers_of
 from tests.endpoint.packages import offer
-from tests.endpoint.service import Endpoint
+from tests.endpoint.service import PATIENCE, Endpoint, until
 
 PYTHON = f"python=={sys.version_info.major}.{sys.version_info.minor}"
 BROKER = {
@@ -170,7 +169,7 @@ def test_another_process_of_the_user_reads_the_results(endpoint, token, tmp_path
         until(lambda: job.state == "running", "the job to start")
     with rexec.connect(endpoint.url, token=token) as other:
         Path(gate).touch()
-        assert other.attach(job.id).result(30) == "made for one"
+        assert other.attach(job.id).result(PATIENCE) == "made for one"
 
 
 @pytest.mark.parametrize("listing", [None, Reply(404, {"detail": "Not Found"})])
@@ -495,14 +494,14 @@ def test_a_deploy_api_that_was_away_when_the_connection_came_back_is_asked_again
     deploy.answer("POST", TICKETS, Reply(503, {"detail": "Later."}, {"Retry-After": "999"}))
     job = in_trouble(session, deploy, "Later.")
     deploy.forget()
-    assert job.result(30) == 4
+    assert job.result(PATIENCE) == 4
 
 
 def test_a_session_whose_token_expired_goes_on_with_the_next_login(session, endpoint, deploy, user):
     user.token = secret("new-token")
     job = in_trouble(session, deploy, "does not accept the token")
     Logins().add(endpoint.url, user.token)
-    assert job.result(30) == 4
+    assert job.result(PATIENCE) == 4
 
 
 def end(there):
@@ -512,7 +511,7 @@ def end(there):
 
 def test_a_server_that_was_ended_meanwhile_is_started_again(session, there):
     end(there)
-    assert session.submit(len, "abcd").result(30) == 4
+    assert session.submit(len, "abcd").result(PATIENCE) == 4
     assert names(there) == ["default"]
 
 
@@ -523,7 +522,7 @@ def test_a_server_that_ended_comes_back_for_a_job_alone(session, deploy, there):
     refused = len(deploy.asked)
     until(lambda: len(deploy.asked) > refused + 3, "more attempts")
     assert there.every() == []  # whoever ended it is not outdone by a notebook that is open
-    assert session.submit(len, "abcd").result(30) == 4
+    assert session.submit(len, "abcd").result(PATIENCE) == 4
     assert names(there) == ["default"]
 
 
@@ -531,7 +530,7 @@ def test_a_server_that_cannot_be_started_again_ends_the_jobs_that_wait(session, 
     deploy.answer("POST", SERVERS, Reply(429, {"detail": "Full."}, {"Retry-After": "999"}))
     end(there)
     with pytest.raises(rexec.QuotaError, match=r"R05.*Full"):
-        session.submit(len, "abcd").result(30)
+        session.submit(len, "abcd").result(PATIENCE)
 
 
 def test_warnings_of_a_near_end_are_told_once_each(endpoint, deploy, there, token, capsys):

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.endpoint.canary import secret
+from tests.endpoint.service import PATIENCE
 
 KEYS = {"error", "detail", "correlation_id", "timestamp", "path"}
 
@@ -91,7 +92,7 @@ def test_what_an_address_may_not_hold_is_refused(anonymous):
 
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(endpoint):
-    connection = http.client.HTTPConnection(endpoint.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(endpoint.url.removeprefix("http://"), timeout=PATIENCE)
     try:
         connection.putrequest("POST", "/organization")
         connection.putheader("Content-Type", "application/json")
@@ -130,7 +131,7 @@ def test_a_body_of_unknown_length_is_counted(as_writer):
 )
 def test_what_is_not_http_leaves_the_service_unharmed(endpoint, anonymous, request_text):
     host, port = endpoint.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(request_text)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").readline()

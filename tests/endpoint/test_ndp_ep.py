@@ -6,11 +6,10 @@ import sys
 import pytest
 
 import rexec_jupyter as rexec
-from tests.backend.brokering import until
 from tests.endpoint.canary import secret, watch
 from tests.endpoint.deploying import deploying, servers_of
 from tests.endpoint.released import ReleasedClient
-from tests.endpoint.service import Endpoint
+from tests.endpoint.service import Endpoint, until
 
 PYTHON = f"python=={sys.version_info.major}.{sys.version_info.minor}"
 REQUIREMENTS = [PYTHON, "iniconfig>=2", "# a comment", ""]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.endpoint.canary import inspect_service, watch
 from tests.endpoint.federation import Federation
-from tests.endpoint.service import Endpoint
+from tests.endpoint.service import Endpoint, not_late
 
 MIB = 1024 * 1024
 RAIN = "/ospool/public/rain 2026/juni ü.csv"
@@ -39,7 +39,7 @@ def starting(directory, identity, **settings):
         "AUTH_API_URL": identity.url,
         "REXEC_EP_DATABASE_URL": f"sqlite:///{directory}/catalog.sqlite3",
         "PELICAN_ENABLED": "true",
-        "REXEC_EP_PATIENCE": "5",
+        "REXEC_EP_PATIENCE": "60",
     }
     return Endpoint(directory, environment | settings)
 
@@ -348,4 +348,5 @@ def test_a_federation_that_is_silent_or_not_there_is_an_outage(identity, tmp_pat
         with starting(tmp_path, identity, **settings) as endpoint, endpoint.client() as client:
             refused(ask(client, "browse", federation="custom"), 504, "took too long")
             silent.close()
-            refused(ask(client, "browse", federation="custom"), 503, "cannot be reached")
+            answer = not_late(lambda: ask(client, "browse", federation="custom"))
+            refused(answer, 503, "cannot be reached")

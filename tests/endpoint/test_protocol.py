@@ -13,6 +13,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from rexec_jupyter.web import limits, protocol
+from tests.endpoint.service import PATIENCE
 
 MIB = 1024 * 1024
 
@@ -30,7 +31,7 @@ def refusal(answered, status):
 def flood(endpoint, begin, piece, count):
     """Send a beginning and many pieces as long as they are taken; return what is answered."""
     where = urlsplit(endpoint.url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
         sent = 0
         try:
             connection.sendall(begin)
@@ -120,7 +121,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch, sent):
 
 
 def test_a_head_in_pieces_is_one_head(monkeypatch):
-    monkeypatch.setattr(protocol, "_SECONDS", 20.0)
+    monkeypatch.setattr(protocol, "_SECONDS", PATIENCE)
 
     async def answered():
         async with serving(PlainTextResponse("here")) as connect:

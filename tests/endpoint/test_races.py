@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.endpoint.canary import watch
-from tests.endpoint.service import Endpoint
+from tests.endpoint.service import PATIENCE, Endpoint
 
 CLIENTS = 12
 # A dataset that is registered again within a second has no other name left.
@@ -273,7 +273,7 @@ def test_a_service_that_is_killed_keeps_whole_what_it_had_confirmed(
 
     with Endpoint(tmp_path, settings) as service, ThreadPoolExecutor(4) as pool:
         tasks = [pool.submit(register, service, number) for number in range(4)]
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         service.stop(signal.SIGKILL)
         for task in tasks:
             task.result()

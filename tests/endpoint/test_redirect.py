@@ -8,8 +8,9 @@ import pytest
 
 from rexec_ep_api.proxy import reachable, target
 from tests.endpoint.canary import watch
-from tests.endpoint.forwarded import BIG, ForwardedService, closed_port
-from tests.endpoint.service import Endpoint
+from tests.endpoint.forwarded import BIG, ForwardedService
+from tests.endpoint.ports import closed_port
+from tests.endpoint.service import PATIENCE, Endpoint, until
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def register(proxying, service, fresh):
 def raw(endpoint, method, path, headers=()):
     """Send a request whose path no client library tidies up."""
     host, port = endpoint.url.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers:
@@ -261,8 +262,9 @@ def test_a_service_that_asks_for_no_token(call, register, value):
 
 
 def test_a_service_that_is_down(call, register):
-    name = register(url=f"http://127.0.0.1:{closed_port()}/")
-    assert "cannot be reached" in detail(call.get(f"/services/redirect/{name}"), 502)
+    with closed_port() as port:
+        name = register(url=f"http://127.0.0.1:{port}/")
+        assert "cannot be reached" in detail(call.get(f"/services/redirect/{name}"), 502)
 
 
 def test_a_service_whose_host_nobody_knows(call, register):
@@ -284,7 +286,7 @@ def test_a_caller_who_leaves_ends_the_request(call, service, register):
     service.left.clear()
     with call.stream("GET", f"/services/redirect/{register()}/endless") as answer:
         assert next(answer.iter_raw()).startswith(b"data: more")
-    assert service.left.wait(30)
+    assert service.left.wait(PATIENCE)
 
 
 def test_a_service_that_hangs_holds_up_nobody_else(call, proxying, service, register):
@@ -300,6 +302,7 @@ def test_a_service_that_hangs_holds_up_nobody_else(call, proxying, service, regi
     waiting = threading.Thread(target=hang)
     waiting.start()
     try:
+        until(lambda: ("GET", "/base/hang") in service.asked[count:], "the request that hangs")
         assert call.get("/health").status_code == 200
         assert call.get(f"/services/redirect/{name}/x").status_code == 200
         assert answers == []
@@ -307,7 +310,6 @@ def test_a_service_that_hangs_holds_up_nobody_else(call, proxying, service, regi
         service.hanging.set()
         waiting.join()
     assert answers == ["at last"]
-    assert ("GET", "/base/hang") in service.asked[count:]
 
 
 def test_a_service_that_leads_back_here_goes_round_once_only(call, proxying, register):

@@ -37,7 +37,6 @@ def operations(endpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("who", ["writer", None])
 def test_no_request_makes_it_fail(operations, identity, subtests, who, mode):

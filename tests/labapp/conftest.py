@@ -6,6 +6,7 @@ import pytest
 
 from rexec_jupyter._connect import connect
 from rexec_jupyter.core.errors import RexecError
+from tests.backend.brokering import until
 from tests.backend.embedding import private_backend
 from tests.labapp.jupyter import Jupyter, await_end
 
@@ -44,6 +45,8 @@ def stopped(embedded, jupyter):
 def running(embedded, jupyter):
     """The embedded backend, which runs; nothing of a test is left there."""
     jupyter.do("POST", "embedded/start")
+    # Only then it can be asked for anything.
+    until(lambda: jupyter.get("state")["connection"]["state"] == "connected", "the connection")
     yield embedded
     with contextlib.suppress(RexecError), connect("local", start=False) as client:
         for session in client.sessions():

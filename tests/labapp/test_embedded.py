@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from itertools import takewhile
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.backend.brokering import until
 from tests.browser.waiting import wait_for_file
 from tests.labapp.jupyter import await_end, segment
 
-SOON = 10.0
+SOON = 30.0
 NASTY = "a/b %41 <img src=x onerror=alert(1)> שלום 🐍\"'"
 
 
@@ -41,20 +42,21 @@ def test_what_a_kernel_starts_is_seen_soon_and_by_all_tabs(kernel, jupyter, tab,
     tab.until(lambda tab: tab.state == "connected")
     with jupyter.stream() as other:
         other.until(lambda other: other.state == "connected")
+        before = time.time()
         job = kernel.session("train").submit_cell(wait_for_file(gate), label="fit")
         for each in (tab, other):
             each.until(lambda tab: tab.job(id=job.id), patience=SOON)
         told = tab.until(lambda tab: tab.job(id=job.id, state="running"))
         assert (told["name"], told["session"], told["open"]) == ("fit", "train", True)
-        assert abs(told["started"] - time.time()) < 10
-        tab.until(lambda tab: tab.session("train")["running"] == job.id)
+        assert before - 1 < told["started"] < time.time() + 1
+        tab.until(lambda tab: tab.session("train", running=job.id))
         assert tab.session("train")["server"] == "default"
         gate.touch()
-        job.result(20)
+        job.result(60)
         for each in (tab, other):
-            done = each.until(lambda tab: tab.job(id=job.id, open=False), patience=SOON + 1)
+            done = each.until(lambda tab: tab.job(id=job.id, open=False), patience=SOON)
         assert done["ended"] >= done["started"] > 0
-        assert tab.jobs == other.jobs
+        until(lambda: tab.jobs == other.jobs, "what both know")
 
 
 def test_nothing_is_told_while_nothing_changes(kernel, jupyter, tab):
@@ -65,11 +67,15 @@ def test_nothing_is_told_while_nothing_changes(kernel, jupyter, tab):
         fresh.until(lambda fresh: len(fresh.jobs) >= 500)
         first = next(news for news in fresh.news if news.get("jobs"))
         assert len(json.dumps(first)) < 200_000
-        fresh.until(lambda fresh: fresh.server()["running"] == 0 and len(fresh.usage) >= 1)
-        before, measured = len(fresh.news), len(fresh.usage)
-        fresh.until(lambda fresh: len(fresh.usage) >= measured + 2)
-        told = [news for news in fresh.news[before:] if news.keys() - {"type", "now", "usage"}]
-        assert told == []
+        fresh.until(lambda fresh: fresh.server(running=0))
+        # Measurements take seconds, in which one looks several times.
+        fresh.until(lambda fresh: measured_since_news(fresh) >= 2, "silence")
+
+
+def measured_since_news(tab):
+    """Count the measurements since anything else was told."""
+    quiet = takewhile(lambda news: not news.keys() - {"type", "now", "usage"}, reversed(tab.news))
+    return sum(len(news.get("usage", ())) for news in quiet)
 
 
 def test_what_would_be_lost_is_told_first(kernel, jupyter, tab):
@@ -85,12 +91,12 @@ def test_what_would_be_lost_is_told_first(kernel, jupyter, tab):
     assert jupyter.refused(409, "DELETE", "servers/default")["losses"]
     assert jupyter.refused(409, "DELETE", path)["losses"]
     assert NASTY in jupyter.do("DELETE", path, force=True)
-    tab.until(lambda tab: (tab.session(NASTY) or {"state": "stopped"})["state"] == "stopped")
+    tab.until(lambda tab: not tab.session(NASTY) or tab.session(NASTY, state="stopped"))
 
 
 def test_sessions_are_started_and_interrupted(kernel, jupyter, tab):
     jupyter.do("POST", "sessions", name=NASTY)
-    tab.until(lambda tab: (tab.session(NASTY) or {}).get("state") == "idle")
+    tab.until(lambda tab: tab.session(NASTY, state="idle"))
     path = f"sessions/{segment(NASTY)}/interrupt"
     jupyter.refused(409, "POST", path)
     job = kernel.session(NASTY).submit_cell("import time\ntime.sleep(60)")
@@ -135,7 +141,7 @@ def test_looking_keeps_nothing_alive_and_starts_nothing(stopped, jupyter, tab, m
     with connect("local") as client:
         client.run(pow, 2, 3)
         tab.until(lambda tab: tab.state == "connected" and tab.connection["programs"] == 1)
-    tab.until(lambda tab: tab.state == "stopped", patience=25)
+    tab.until(lambda tab: tab.state == "stopped")
     await_end(stopped)
     jupyter.get("state")
     await_end(stopped)
@@ -171,7 +177,7 @@ def test_a_supervisor_that_does_not_answer_is_told_and_waited_for(embedded, runn
 
 
 def test_what_the_servers_take(running, tab):
-    usage = tab.until(lambda tab: len(tab.usage) >= 2 and tab.usage[-1], patience=20)
+    usage = tab.until(lambda tab: len(tab.usage) >= 2 and tab.usage[-1])
     assert usage["server"] == "default"
     assert usage["memory"] > 1 << 20
     assert usage["cores_limit"] > 0

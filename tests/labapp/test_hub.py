@@ -49,7 +49,7 @@ def hears(hub, query="", **headers):
     """Tell whether ann's server lets one listen."""
     try:
         with events(hub, "ann", query, headers) as socket:
-            return "hello" in socket.recv(10)
+            return "hello" in socket.recv(60)
     except InvalidStatus as refusal:
         if refusal.response.status_code == 403:
             return False

@@ -152,7 +152,7 @@ def test_one_with_another_version_or_that_does_not_answer(tmp_path, monkeypatch)
     began = time.monotonic()
     with pytest.raises(StartError, match="did not answer"):
         pythons._check(script("slow", "exec sleep 60"), "a Python")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_where_kernels_run_elsewhere_it_is_the_jupyter_servers_own(startable, tmp_path):

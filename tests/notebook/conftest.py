@@ -27,3 +27,11 @@ def kernel(environment):
     with running_kernel(**environment) as kernel:
         kernel.run("%load_ext rexec_jupyter")
         yield kernel
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """What the cells that are held wait for; `touch` lets them end."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()  # whatever went wrong, nothing runs on

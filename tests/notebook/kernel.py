@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import re
+import signal
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -16,8 +18,10 @@ from jupyter_client.manager import KernelManager
 
 from rexec_jupyter.core.kernels import FOLDER
 from rexec_jupyter.widget.status import DISPLAY_ID
+from tests.places import short_directory
 
-SECONDS = 15.0
+SECONDS = 60.0
+"""How long anything may take on a busy machine; waiting for what is there takes no time."""
 _SHOWN = (
     "stream",
     "clear_output",
@@ -166,18 +170,40 @@ class Kernel:
 
 @contextmanager
 def running_kernel(*, history: bool = False, **environment: str):
-    manager = KernelManager(kernel_name="python3")
-    arguments = [f"--HistoryManager.enabled={history}"]
-    manager.start_kernel(extra_arguments=arguments, env=environment)
-    try:
-        kernel = Kernel(manager)
+    # Free ports that are chosen before the kernel takes them may be somebody else's by then.
+    with short_directory() as sockets:
+        manager = KernelManager(
+            kernel_name="python3",
+            transport="ipc",
+            ip=str(sockets / "kernel"),
+            shutdown_wait_time=2 * SECONDS,  # half of it later it would be terminated
+        )
+        arguments = [f"--HistoryManager.enabled={history}"]
+        manager.start_kernel(extra_arguments=arguments, env=environment)
         try:
-            yield kernel
+            kernel = Kernel(manager)
+            try:
+                yield kernel
+            finally:
+                kernel.client.stop_channels()
         finally:
-            kernel.client.stop_channels()
+            manager.shutdown_kernel(now=True)
+            manager.cleanup_resources()
+
+
+def held_by(gate: Path) -> str:
+    """Return code that goes on once there is such a file."""
+    return f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+
+
+@contextmanager
+def standing_still(process: int):
+    """Have a process do nothing meanwhile."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
     finally:
-        manager.shutdown_kernel(now=True)
-        manager.cleanup_resources()
+        os.kill(process, signal.SIGCONT)
 
 
 def nothing_started(home: Path) -> bool:

@@ -2,13 +2,12 @@
 
 import os
 import re
-import signal
 
 import pytest
 
 from tests.backend.embedding import private_backend
 from tests.notebook.asking import reply
-from tests.notebook.kernel import SECONDS, running_kernel
+from tests.notebook.kernel import SECONDS, running_kernel, standing_still
 
 OURS = re.compile(r"rexec_jupyter/|rexec_server/|IPython/core")
 
@@ -60,8 +59,13 @@ def test_r04_tells_that_there_is_no_such_profile(shown):
     assert "gpu-small" in text
 
 
-def test_r06_tells_what_was_waited_for(shown):
-    text = shown("%%rexec -s slow_start --wait-start 0.001\n1")
+def test_r06_tells_what_was_waited_for(kernel, backend):
+    kernel.run("%rx 1")
+    with standing_still(backend.pid("exec")):
+        cell = kernel.start("%%rexec -s slow_start --wait-start 1ms --progress-after 0\n1")
+        cell.wait_for_status("withdrawing")
+    text = cell.wait().traceback
+    assert not OURS.search(text), text
     assert "StartError: [R06]" in text
     assert "slow_start" in text
     assert "--wait-start" in text
@@ -70,16 +74,13 @@ def test_r06_tells_what_was_waited_for(shown):
 @pytest.mark.slow
 def test_r07_tells_that_the_server_cannot_be_reached_and_that_the_code_goes_on():
     with private_backend() as backend, running_kernel(**os.environ) as kernel:
+        backend.start()  # which may take longer than what is set below
         kernel.run("%load_ext rexec_jupyter")
-        kernel.run("%rexec config reconnect_timeout 1s")
+        kernel.run("%rexec config reconnect_timeout 4s")
         cell = kernel.start("%%rexec -q\nimport time\nprint('on', flush=True)\ntime.sleep(600)")
         cell.wait_for("on")
-        broker = backend.pid("broker")
-        os.kill(broker, signal.SIGSTOP)
-        try:
-            cell.wait(timeout=60)
-        finally:
-            os.kill(broker, signal.SIGCONT)
+        with standing_still(backend.pid("broker")):
+            cell.wait()
     assert cell.error.startswith("ConnectionLostError: [R07]")
     assert "job" in cell.error
     assert not OURS.search(cell.traceback)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from rexec_jupyter.core.versions import PYTHON
-from tests.notebook.kernel import nothing_started, running_kernel
+from tests.notebook.kernel import held_by, nothing_started, running_kernel
 
 
 def test_what_would_be_sent_is_told_with_type_size_and_reason(kernel):
@@ -74,10 +74,9 @@ def test_packages_are_compared_and_sessions_found(kernel):
     assert "compared once the session runs and is idle: msgspec" in cell.text
 
 
-def test_explaining_waits_for_no_cell(kernel, tmp_path):
-    gate = tmp_path / "gate"
-    loop = f"while not os.path.exists({str(gate)!r}): pass"
-    kernel.run(f"%%rexec --bg -j waits\nimport os\n{loop}")
+def test_explaining_waits_for_no_cell(kernel, gate):
+    waits = kernel.run(f"%%rexec --bg -j waits\nprint('on', flush=True)\n{held_by(gate)}")
+    waits.wait_for("on")
     cell = kernel.run("%%rexec --explain\n1")
     assert "default (busy)" in cell.text
     gate.touch()

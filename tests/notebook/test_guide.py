@@ -23,7 +23,7 @@ def test_every_example_of_the_guide_runs_in_a_notebook(environment, tmp_path):
     settings = {"XDG_CONFIG_HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
     with running_kernel(**environment | settings) as kernel:
         for error, code in examples("ipython", "python"):
-            cell = kernel.run(code, timeout=60)
+            cell = kernel.run(code)
             ended = cell.error.partition(":")[0]
             assert ended == error, f"{code}\n{cell.error}\n{cell.traceback}\n{cell.stderr}"
             assert "UsageError" not in cell.stderr, f"{code}\n{cell.stderr}"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+ENDLESS = "import time\nprint('on', flush=True)\nwhile True: time.sleep(0.02)"
+
 
 @pytest.fixture(scope="module")
 def data(kernel):
@@ -79,7 +81,7 @@ def test_variables_are_listed(data):
 
 def test_listing_a_busy_session_does_not_wait_for_it(data):
     data.run("%%rexec\nbefore = 1")
-    data.run("%%rexec -a -n holding\nimport time\nwhile True: time.sleep(0.02)")
+    data.run(f"%%rexec -a -n holding\n{ENDLESS}").wait_for("on")
     cell = data.run("%rexec who")
     assert "before" in cell.text.split()
     assert "is busy" in cell.text
@@ -105,7 +107,7 @@ def test_a_deleted_name_goes_along_again(data):
 
 def test_a_session_is_emptied_while_it_is_busy_only_if_forced(data):
     data.run("%%rexec -s emptied\nheld = 1")
-    data.run("%%rexec -s emptied -a -n working\nimport time\nwhile True: time.sleep(0.02)")
+    data.run(f"%%rexec -s emptied -a -n working\n{ENDLESS}").wait_for("on")
     cell = data.run("%rexec reset emptied")
     assert "the running job" in cell.stderr
     assert "held" in cell.stderr

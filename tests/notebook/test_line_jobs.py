@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.backend.brokering import until
-from tests.notebook.kernel import running_kernel
+from tests.notebook.kernel import SECONDS, running_kernel
 
 HELD = """\
 import os, time
@@ -20,14 +20,6 @@ ENDLESS = "import time\nwhile True: time.sleep(0.02)"
 
 def jobs(kernel):
     return {job["name"]: job for job in json.loads(kernel.run("%rexec jobs --all --json").stdout)}
-
-
-@pytest.fixture
-def gate(tmp_path):
-    """What the cells that are held wait for; `touch` lets them end."""
-    path = tmp_path / "gate"
-    yield path
-    path.touch()  # whatever went wrong, nothing runs on
 
 
 def held(gate, body=""):
@@ -174,9 +166,9 @@ def test_a_job_that_was_ended_from_outside_says_how_to_whoever_comes_later(kerne
     cell = kernel.run("%rexec attach crashing")
     assert cell.stdout == "bye\n"
     assert cell.error.startswith("WorkerLostError: [R09]")
-    kernel.run("%%rexec -s crash -n late -t 0.2\nimport time\nwhile True: time.sleep(0.01)")
-    assert kernel.run("%rexec attach late").error.startswith("JobTimeoutError: [R08]")
-    assert "it has none" in kernel.run("%rexec result late").stderr
+    kernel.run("%%rexec -s crash -n too-long -t 0.2\nimport time\nwhile True: time.sleep(0.01)")
+    assert kernel.run("%rexec attach too-long").error.startswith("JobTimeoutError: [R08]")
+    assert "it has none" in kernel.run("%rexec result too-long").stderr
 
 
 def test_without_a_name_the_last_job_is_meant(kernel):
@@ -273,7 +265,7 @@ def test_there_is_no_pod(kernel):
 
 def test_code_is_put_into_the_next_cell_and_not_run(kernel):
     kernel.run("%%rexec -s jobs -n to-rerun\nprint('again')\nagain = 1")
-    request = kernel.client.execute("%rexec rerun to-rerun", reply=True, timeout=15)
+    request = kernel.client.execute("%rexec rerun to-rerun", reply=True, timeout=SECONDS)
     (payload,) = request["content"]["payload"]
     assert payload["source"] == "set_next_input"
     assert payload["text"].splitlines() == ["%%rexec -s jobs", "print('again')", "again = 1"]

@@ -101,7 +101,8 @@ def test_an_empty_session_is_ended_without_asking(kernel):
 
 
 def test_a_running_cell_is_not_lost_unasked(kernel):
-    kernel.run("%%rexec -s busy -a -n endless\nimport time\nwhile True: time.sleep(0.02)")
+    endless = "import time\nprint('on', flush=True)\nwhile True: time.sleep(0.02)"
+    kernel.run(f"%%rexec -s busy -a -n endless\n{endless}").wait_for("on")
     cell = kernel.run("%rexec stop busy")
     assert "the running job" in cell.stderr
     assert "endless" in cell.stderr
@@ -126,7 +127,7 @@ def test_there_is_no_lifetime_to_extend(kernel):
 
 
 def test_packages_are_installed_with_live_output(kernel):
-    cell = kernel.run("%rexec install -s packages 'pip>=1'", timeout=60)
+    cell = kernel.run("%rexec install -s packages 'pip>=1'")
     assert "Requirement already satisfied" in cell.stdout
     assert "Installed for session packages: pip>=1" in cell.text
 
@@ -134,7 +135,7 @@ def test_packages_are_installed_with_live_output(kernel):
 def test_a_package_that_cannot_be_installed_is_told(kernel, tmp_path):
     listed = tmp_path / "requirements.txt"
     listed.write_text("# a comment\nrexec-no-such-package-at-all ; python_version > '3' # why\n")
-    cell = kernel.run(f"%rexec start packages -r {listed}", timeout=60)
+    cell = kernel.run(f"%rexec start packages -r {listed}")
     assert "[R06] pip could not install rexec-no-such-package-at-all" in cell.error
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rexec_jupyter import __version__
 from rexec_jupyter.magics.commands import COMMANDS
-from tests.notebook.kernel import nothing_started, running_kernel
+from tests.notebook.kernel import held_by, nothing_started, running_kernel
 
 
 def complaint(kernel, line):
@@ -47,10 +47,8 @@ def test_the_state_leads_to_the_catalog_and_to_the_page_of_its_api(kernel):
         assert f'<a href="{url}"' in told.result["text/html"]
 
 
-def test_the_state_says_whether_anything_runs(kernel, tmp_path):
-    gate = tmp_path / "gate"
-    loop = f"import os\nwhile not os.path.exists({str(gate)!r}): pass"
-    kernel.run(f"%%rexec -s told --bg -j told_job -n looping\n{loop}")
+def test_the_state_says_whether_anything_runs(kernel, gate):
+    kernel.run(f"%%rexec -s told --bg -j told_job -n looping\n{held_by(gate)}")
     told = kernel.run("%rexec")
     gate.touch()
     assert "looping" in told.text
@@ -154,7 +152,7 @@ def test_what_looks_like_a_secret_is_refused_and_not_repeated(kernel):
 
 def test_the_doctor_examines_this_computer(kernel):
     kernel.run("%%rexec\npass")
-    cell = kernel.run("%rexec doctor", timeout=30)
+    cell = kernel.run("%rexec doctor")
     assert "Nothing is wrong" in cell.text
     assert kernel.value("d = %rexec doctor\n'fail' in {row['state'] for row in d}") == "False"
 

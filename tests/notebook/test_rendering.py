@@ -4,17 +4,19 @@ import re
 
 import pytest
 
-from tests.notebook.kernel import running_kernel
+from tests.notebook.kernel import SECONDS, held_by, running_kernel
 
-SETTLED = "from IPython.display import clear_output, display\nimport time\n"
+DISPLAY = "from IPython.display import clear_output, display\n"
 
 
-def test_a_display_moves_on_within_its_cell(kernel):
-    cell = kernel.run(
-        f"%%rexec -q\n{SETTLED}handle = display('one', display_id=True)\ntime.sleep(0.4)\n"
-        "handle.update('two')\ntime.sleep(0.2)\ndisplay('three', display_id=handle.display_id, "
-        "update=True)"
+def test_a_display_moves_on_within_its_cell(kernel, gate):
+    cell = kernel.start(
+        f"%%rexec -q\n{DISPLAY}handle = display('one', display_id=True)\n{held_by(gate)}"
+        "handle.update('two')\ndisplay('three', display_id=handle.display_id, update=True)"
     )
+    kernel.read_until(lambda: cell.displays, SECONDS, cell)
+    gate.touch()
+    cell.wait()
     (shown,) = cell.of("display_data")
     updates = cell.of("update_display_data")
     assert updates[-1]["data"]["text/plain"] == "'three'"
@@ -23,11 +25,14 @@ def test_a_display_moves_on_within_its_cell(kernel):
     }
 
 
-def test_cleared_output_is_cleared(kernel):
-    cell = kernel.run(
-        f"%%rexec -q\n{SETTLED}print('old', flush=True)\ntime.sleep(0.5)\n"
+def test_cleared_output_is_cleared(kernel, gate):
+    cell = kernel.start(
+        f"%%rexec -q\n{DISPLAY}print('old', flush=True)\n{held_by(gate)}"
         "clear_output(wait=True)\nprint('new')"
     )
+    cell.wait_for("old\n")
+    gate.touch()
+    cell.wait()
     (cleared,) = [i for i, (kind, _) in enumerate(cell.messages) if kind == "clear_output"]
     before, (_, clear), after = (
         cell.messages[:cleared],
@@ -85,7 +90,7 @@ def test_a_progress_bar_of_text_ends_full_and_takes_few_messages(kernel):
         "for _ in tqdm(range(2000), mininterval=0):\n    time.sleep(0.0002)"
     )
     assert last_line(cell.stderr).startswith("100%|")
-    assert len(cell.of("stream")) < 50
+    assert len(cell.of("stream")) < 200  # the longer it takes the more there are
     assert len(cell.stderr) < 20_000
 
 
@@ -101,9 +106,7 @@ def test_nested_progress_bars_keep_their_lines(kernel):
 
 def test_output_of_a_flood_is_capped_in_the_cell_and_complete_in_the_log(kernel):
     cell = kernel.run(
-        "%%rexec -j flood\nline = 'x' * 99\nfor _ in range(100_000):\n    print(line)\n"
-        "print('end')",
-        timeout=60,
+        "%%rexec -j flood\nline = 'x' * 99\nfor _ in range(100_000):\n    print(line)\nprint('end')"
     )
     assert 900_000 < len(cell.stdout) <= 1_000_000
     assert len(cell.of("stream")) < 100
@@ -147,16 +150,14 @@ def test_the_status_can_be_plain_text(environment):
         assert not any("text/html" in c["data"] for c in cell.of("update_display_data"))
 
 
-def test_late_output_of_a_cell_stays_below_it(kernel, tmp_path):
-    flag = tmp_path / "go"
+def test_late_output_of_a_cell_stays_below_it(kernel, gate):
     cell = kernel.run(
-        "%%rexec --bg -j late -q\nimport os, time\nfrom IPython.display import display\n"
-        f"while not os.path.exists({str(flag)!r}):\n    time.sleep(0.02)\n"
+        f"%%rexec --bg -j late -q\n{DISPLAY}{held_by(gate)}"
         "print('late text', flush=True)\ndisplay('late display')"
     )
-    other = kernel.run(f"import pathlib; pathlib.Path({str(flag)!r}).touch(); late.result()")
+    other = kernel.run(f"import pathlib; pathlib.Path({str(gate)!r}).touch(); late.result()")
     cell.wait_for("late text")
-    kernel.read_until(lambda: cell.displays, 15, cell)
+    kernel.read_until(lambda: cell.displays, SECONDS, cell)
     assert cell.displays[0]["text/plain"] == "'late display'"
     assert other.stdout == ""
     assert other.displays == []

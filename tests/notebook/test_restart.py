@@ -34,7 +34,7 @@ def test_what_cells_assigned_there_wins_and_what_was_sent_goes_anew(environment,
         assert cell.stdout == "[10] 6 5 ['a']\n"
         told = "total,words: the session's own is used, -i total,words sends the one here"
         assert told in cell.status[-1]
-        cell = kernel.run("%%rexec -s left\nprint(data, total, same, words)")
+        cell = kernel.run("%%rexec -s left --progress-after 1h\nprint(data, total, same, words)")
         assert (cell.stdout, cell.status) == ("[10] 6 5 ['a']\n", [])
         kernel.run("data = [11]; same = 6")
         cell = kernel.run("%%rexec -s left -i total\nprint(data, total, same)")

@@ -1,11 +1,12 @@
 """The magics in IPython in a terminal."""
 
+import signal
 import sys
 
 import pexpect
 import pytest
 
-from tests.notebook.kernel import SECONDS
+from tests.notebook.kernel import SECONDS, held_by
 
 
 @pytest.fixture
@@ -18,7 +19,9 @@ def terminal(environment):
     terminal.setecho(False)
     terminal.expect_exact("In [1]: ")
     yield terminal
-    terminal.close(force=True)
+    terminal.kill(signal.SIGKILL)
+    terminal.wait()
+    terminal.close()
 
 
 def run(terminal, code):
@@ -28,7 +31,7 @@ def run(terminal, code):
     return terminal.before
 
 
-def test_cells_lines_and_errors(terminal):
+def test_cells_lines_and_errors(terminal, gate):
     run(terminal, "%load_ext rexec_jupyter")
     run(terminal, "typed = 20")
     assert "Out[3]: 21" in run(terminal, "%rx typed + 1")
@@ -38,6 +41,8 @@ def test_cells_lines_and_errors(terminal):
     failed = run(terminal, "%rx 1 / 0")
     assert "ZeroDivisionError: division by zero" in failed
     assert "rexec_jupyter" not in failed
-    slow = run(terminal, "get_ipython().run_cell_magic('rexec', '', 'import time; time.sleep(2)')")
-    assert "\r\x1b[2K⟳ default · running 00:0" in slow
-    assert "✓ default · 2" in slow
+    run(terminal, f"code = {held_by(gate)!r}")
+    terminal.send("get_ipython().run_cell_magic('rexec', '', code)\n")
+    terminal.expect(r"\r\x1b\[2K⟳ default · running \d\d:\d\d")
+    gate.touch()
+    terminal.expect(r"✓ default · \d")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.notebook.kernel import SECONDS, running_kernel
+from tests.notebook.kernel import SECONDS, held_by, running_kernel
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SLIDER = """\
@@ -85,7 +85,7 @@ def test_what_a_callback_prints_is_shown_below_the_widgets_cell(kernel, comms):
     data = {"method": "custom", "content": {"event": "click"}}
     message = kernel.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
     kernel.client.shell_channel.send(message)
-    cell.wait_for("pressed")
+    cell.wait_for("pressed\n")
     assert cell.stdout == "pressed\n"
 
 
@@ -118,38 +118,39 @@ def test_a_widget_that_is_closed_there_is_closed_here(kernel, slider, comms):
     assert ("comm_close", slider[0]) in [(kind, content["comm_id"]) for kind, content in comms]
 
 
-def test_progress_bars_of_the_notebook_advance(kernel, comms):
-    cell = kernel.run(
-        "%%rexec -q\nfrom tqdm.notebook import tqdm\nimport time\n"
-        "for _ in tqdm(range(30)):\n    time.sleep(0.02)"
+def test_progress_bars_of_the_notebook_advance(kernel, comms, gate):
+    def values():
+        bars = [
+            content["comm_id"]
+            for kind, content in comms
+            if kind == "comm_open"
+            and content["data"]["state"].get("_model_name") == "FloatProgressModel"
+        ]
+        return [
+            content["data"]["state"]["value"]
+            for _, content in comms
+            if content["comm_id"] in bars and "value" in content["data"].get("state", {})
+        ]
+
+    cell = kernel.start(
+        "%%rexec -q\nfrom tqdm.notebook import tqdm\nimport os, time\n"
+        "for number in tqdm(range(30)):\n    time.sleep(0.02)\n"
+        f"    while number == 20 and not os.path.exists({str(gate)!r}):\n        time.sleep(0.01)"
     )
+    kernel.read_until(lambda: any(0 < value < 30 for value in values()), SECONDS, cell)
+    gate.touch()
+    cell.wait()
     assert any(VIEW in display for display in cell.displays)
-    bars = [
-        content["comm_id"]
-        for kind, content in comms
-        if kind == "comm_open"
-        and content["data"]["state"].get("_model_name") == "FloatProgressModel"
-    ]
-    values = [
-        content["data"]["state"]["value"]
-        for _, content in comms
-        if content["comm_id"] in bars and "value" in content["data"].get("state", {})
-    ]
-    assert values[-1] == 30
-    assert len(values) > 2
+    assert values()[-1] == 30
 
 
 # ---------------------------------------------------------------- the live status line
 
 
-def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environment, tmp_path):
-    go = tmp_path / "go"
+def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environment, tmp_path, gate):
     with running_kernel(**environment | {"JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}) as kernel:
         kernel.run("%load_ext rexec_jupyter")
-        cell = kernel.start(
-            "%%rexec --progress-after 0\nimport os, time\n"
-            f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.02)"
-        )
+        cell = kernel.start(f"%%rexec --progress-after 0\n{held_by(gate)}")
         shown = ("display_data", "update_display_data")
         kernel.read_until(
             lambda: (
@@ -158,7 +159,7 @@ def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environme
             SECONDS,
             cell,
         )
-        go.touch()
+        gate.touch()
         cell.wait()
         bundles = [content["data"] for kind, content in cell.messages if kind in shown]
         assert all("text/html" in data and "text/plain" in data for data in bundles)
@@ -168,15 +169,23 @@ def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environme
         assert opened == closed != set()
 
 
+def said_of(kernel, comms, comm_id):
+    """Return the first that comes of a widget."""
+
+    def found():
+        return [(kind, content) for kind, content in comms if content["comm_id"] == comm_id]
+
+    kernel.read_until(found, SECONDS, kernel.start("0"))
+    return found()[0]
+
+
 def ask(kernel, comms, comm_id):
     """Return what a widget answers when asked for its state, as by a page that was reloaded."""
     data = {"method": "request_state"}
     message = kernel.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
     comms.clear()
     kernel.client.shell_channel.send(message)
-    cell = kernel.start("0")
-    kernel.read_until(lambda: comms, SECONDS, cell)
-    return comms[0][1]["data"]
+    return said_of(kernel, comms, comm_id)[1]["data"]
 
 
 def test_a_widget_tells_its_state_even_when_its_session_has_ended(kernel, comms):
@@ -207,7 +216,5 @@ def test_a_page_is_sent_to_each_widget_for_its_state(kernel, slider, comms, befo
     opened = {"comm_id": f"control-{before}", "target_name": "jupyter.widget.control", "data": {}}
     comms.clear()
     kernel.client.shell_channel.send(kernel.client.session.msg("comm_open", opened))
-    cell = kernel.start("0")
-    kernel.read_until(lambda: comms, SECONDS, cell)
-    assert comms[0][0] == "comm_close"
-    assert comms[0][1]["comm_id"] == opened["comm_id"]
+    kind, _ = said_of(kernel, comms, opened["comm_id"])
+    assert kind == "comm_close"

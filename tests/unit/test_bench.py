@@ -10,6 +10,8 @@ import pytest
 
 from tests.bench.results import Row, table
 
+# It does much, and a busy machine takes several times as long.
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,8 +9,6 @@ import { clipboard } from './clipboard';
 import { TestPanel } from './panel';
 import { json, TestServer } from './server';
 
-const PATIENT = { timeout: 5_000 };
-
 let server: TestServer;
 let panel: TestPanel;
 /** A question that is not answered yet. */
@@ -117,8 +115,8 @@ it('executes no markup', async () => {
 it('goes on after trouble, from where it was', async () => {
   answers(log('a'), 502, log('b', { next: 2, size: 2 }));
   open();
-  await waitFor(() => expect(said()).toBe('It broke. Trying again…'), PATIENT);
-  await waitFor(() => expect(lines()).toEqual(['ab']), PATIENT);
+  await waitFor(() => expect(said()).toBe('It broke. Trying again…'));
+  await waitFor(() => expect(lines()).toEqual(['ab']));
   expect(said()).toBe('Following…');
   expect(asked().slice(0, 3)).toEqual(['tail=500', 'after=1&wait=20', 'after=1&wait=20']);
 });
@@ -142,7 +140,7 @@ it('waits for a job that has not begun', async () => {
   answers(log('', { known: false }), log('a'));
   open();
   await waitFor(() => expect(said()).toMatch(/^It has not begun/));
-  await waitFor(() => expect(lines()).toEqual(['a']), PATIENT);
+  await waitFor(() => expect(lines()).toEqual(['a']));
 });
 
 it('can be paused, and goes on', async () => {
