@@ -116,7 +116,7 @@ def _touch(path):
 
 
 def test_it_is_installed_and_tested_in_time(release):
-    assert release.seconds < 180, release.told
+    assert release.seconds < 90, release.told
     for line in ("logged in as helm-test", "a cell ran", "the server is gone", "All is well."):
         assert line in release.told
 
