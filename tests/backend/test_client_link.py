@@ -150,30 +150,33 @@ def first_answer(monkeypatch):
     monkeypatch.setattr(requests, "wait", wait)
 
 
-@pytest.mark.usefixtures("first_answer")
-def test_a_silent_one_of_several_servers_is_named(broker, client, server):
-    with Server(broker, session="big") as other:
-        other.join()
+@pytest.fixture
+def big(broker, client):
+    """Another server, of one session, which the client knows of."""
+    with Server(broker, session="big") as server:
+        server.join()
         until(lambda: len(client.status().servers) == 2, "both")
-        with concurrent.futures.ThreadPoolExecutor(1) as aside:
-            asked = aside.submit(client.sessions, timeout=1.0)
-            question, _ = server.expect(p.ListSessions)
-            server.send(p.SessionList(request=question.request, sessions=[]))
-            with pytest.raises(rexec.ConnectionLostError, match="The server big did not answer"):
-                asked.result(PATIENCE)
+        yield server
+
+
+@pytest.mark.usefixtures("big", "first_answer")
+def test_a_silent_one_of_several_servers_is_named(client, server):
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(client.sessions, timeout=1.0)
+        question, _ = server.expect(p.ListSessions)
+        server.send(p.SessionList(request=question.request, sessions=[]))
+        with pytest.raises(rexec.ConnectionLostError, match="The server big did not answer"):
+            asked.result(PATIENCE)
 
 
 @pytest.mark.usefixtures("first_answer")
-def test_servers_that_do_not_tell_what_they_take_are_left_out(broker, client, server):
-    with Server(broker, session="big") as other:
-        other.join()
-        until(lambda: len(client.status().servers) == 2, "both")
-        with concurrent.futures.ThreadPoolExecutor(1) as aside:
-            asked = aside.submit(client.usage, timeout=1.0)
-            question, _ = other.expect(p.ReadUsage)
-            told = p.Usage(request=question.request, known=True, cpu=1.5, memory=7)
-            other.send(told)
-            ((state, usage),) = asked.result(PATIENCE)
+def test_servers_that_do_not_tell_what_they_take_are_left_out(client, server, big):
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(client.usage, timeout=1.0)
+        question, _ = big.expect(p.ReadUsage)
+        told = p.Usage(request=question.request, known=True, cpu=1.5, memory=7)
+        big.send(told)
+        ((state, usage),) = asked.result(PATIENCE)
     assert (state.session, usage) == ("big", told)
     server.expect(p.ReadUsage)
 
