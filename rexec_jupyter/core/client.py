@@ -376,9 +376,11 @@ class Client:
         Raises
         ------
         RexecError
-            If nothing can be asked of this client (any more).
+            If none answers within `timeout` seconds.
         """
         told = self._link.request_ready([p.ListSessions, p.ListJobs], timeout)
+        if not told:
+            raise self._link.no_answer(timeout)
         return [
             Survey(server, sessions_of([(server.session, sessions)]), jobs_of([jobs]))
             for server, (sessions, jobs) in told

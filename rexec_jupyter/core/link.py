@@ -194,9 +194,7 @@ class Link:
         """
         (answer,) = self._ask([message], timeout)
         if answer is None:
-            raise ConnectionLostError(
-                f"The server did not answer within {timeout:g} s.", hint=self.trouble
-            )
+            raise self.no_answer(timeout)
         return answer
 
     def request_all(self, kind: type[p.Request], timeout: float) -> list[tuple[str, Any]]:
@@ -208,12 +206,7 @@ class Link:
         told = self._request_each([kind], states or [p.ServerState(state="absent")], timeout)
         silent = [state for state, answers in told if answers is None]
         if silent:
-            every = len(silent) == len(told)
-            names = ", ".join(state.session or "default" for state in silent)
-            raise ConnectionLostError(
-                f"The server{'' if every else f' {names}'} did not answer within {timeout:g} s.",
-                hint=self.trouble,
-            )
+            raise self.no_answer(timeout, silent if len(silent) < len(told) else ())
         return [(state.session, answers[0]) for state, answers in told if answers is not None]
 
     def request_ready(
@@ -242,6 +235,14 @@ class Link:
             answers = [answer.message for answer in islice(came, len(kinds)) if answer is not None]
             told.append((state, answers if len(answers) == len(kinds) else None))
         return told
+
+    def no_answer(self, timeout: float, silent: Sequence[p.ServerState] = ()) -> RexecError:
+        """Return the error for no answer in time; `silent` are the servers, if others answered."""
+        names = ", ".join(state.session or "default" for state in silent)
+        return ConnectionLostError(
+            f"The server{names and f' {names}'} did not answer within {timeout:g} s.",
+            hint=self.trouble,
+        )
 
     def _ask(self, messages: list[p.Request], timeout: float) -> list[n.Answered | None]:
         self._check_asking()

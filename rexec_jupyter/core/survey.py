@@ -35,14 +35,23 @@ def sessions_of(answers: Iterable[tuple[str, p.SessionList]]) -> list[p.SessionI
         for row in answer.sessions
         if not scope or row.session == scope
     ]
-    return sorted(rows, key=lambda row: row.session)
+    return by_name(rows)
 
 
 def jobs_of(answers: Iterable[p.JobList]) -> list[p.JobInfo]:
     """Return the jobs, newest first, from the answers of servers."""
     # Those that came together are as old as each other; the server tells the older one first.
-    jobs = [job for answer in answers for job in reversed(answer.jobs)]
-    return sorted(jobs, key=lambda job: job.submitted_ago)
+    return newest_first(job for answer in answers for job in reversed(answer.jobs))
+
+
+def by_name(rows: Iterable[p.SessionInfo]) -> list[p.SessionInfo]:
+    """Return sessions in the order in which they are told."""
+    return sorted(rows, key=lambda row: row.session)
+
+
+def newest_first(rows: Iterable[p.JobInfo]) -> list[p.JobInfo]:
+    """Return jobs in the order in which they are told."""
+    return sorted(rows, key=lambda row: row.submitted_ago)
 
 
 def aged(survey: Survey, seconds: float) -> Survey:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from rexec_jupyter.core import protocol as p
@@ -18,7 +17,7 @@ from rexec_jupyter.core.client import Client
 from rexec_jupyter.core.errors import ConnectionLostError, RexecError
 from rexec_jupyter.core.link import Link
 from rexec_jupyter.core.states import OPEN
-from rexec_jupyter.core.survey import Survey, aged
+from rexec_jupyter.core.survey import Survey, aged, by_name, newest_first
 from rexec_jupyter.labapp.lines import Lines
 from rexec_jupyter.labapp.messages import Usage
 from rexec_jupyter.labapp.polling import Poll
@@ -33,7 +32,6 @@ _PAUSE, _SOON = 0.8, 0.1
 _DETAILS_PAUSE = 2.0
 _HISTORY = 300
 """Measurements that are kept: some minutes of a server or two."""
-_by_session, _by_age = attrgetter("session"), attrgetter("submitted_ago")
 
 
 @dataclass(frozen=True)
@@ -198,16 +196,14 @@ class Reach:
     def _ask(self, client: Client) -> Look:
         asked = time.monotonic()
         surveys = client.survey(timeout=PATIENCE)
-        if not surveys:
-            raise ConnectionLostError(f"The server did not answer within {PATIENCE:g} s.")
         servers = client.status().servers
         self._told |= {each.server.session: (asked, each) for each in surveys}
         # What a server told that is silent now is shown until it is known to be gone.
         there = {server.session for server in servers if server.state not in ("absent", "lost")}
         self._told = {scope: told for scope, told in self._told.items() if scope in there}
         told = [aged(survey, asked - then) for then, survey in self._told.values()]
-        sessions = sorted((row for each in told for row in each.sessions), key=_by_session)
-        jobs = sorted((row for each in told for row in each.jobs), key=_by_age)
+        sessions = by_name(row for each in told for row in each.sessions)
+        jobs = newest_first(row for each in told for row in each.jobs)
         return Look("connected", "", time.time(), servers, sessions, jobs)
 
     async def _look_closer(self) -> None:

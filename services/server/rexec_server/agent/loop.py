@@ -139,9 +139,11 @@ class AgentLoop:
         now = self._clock()
         self._machine.end_running(now)
         deadline = now + FAREWELL
-        while self._clock() < deadline and self._stopping < 2:
-            if not (self._machine.unacknowledged or self._link.blocked):
-                break
+        while (
+            (self._machine.unacknowledged or self._link.blocked)
+            and self._clock() < deadline
+            and self._stopping < 2
+        ):
             self._step(deadline)
         self._machine.goodbye()
         self._send(float("inf"))

@@ -156,23 +156,26 @@ class Kernel(IPythonKernel):
                 exec(code, namespace)  # noqa: S102 - running code is what this is for
         finally:
             self._restore_input()
-        lines = self.shell._last_traceback or ()  # noqa: SLF001 - it has no other name
-        return Ran(None, _lines(lines), self._display.error, value=namespace.get("result"))
+        return Ran(None, self._traceback, self._display.error, value=namespace.get("result"))
+
+    @property
+    def _traceback(self) -> list[str]:
+        """What the shell showed of the last error."""
+        return _lines(self.shell._last_traceback or ())  # noqa: SLF001 - it has no other name
 
     def _ran(self, before: object, reply: Mapping[str, Any]) -> Ran:
         """Return how the last cell ended, as the shell tells it; `before` it told of another."""
         result = self.shell.last_execution_result
         if result is before:
             # What comes while IPython still prepares the cell, as an interrupt may, is told here.
-            lines = _lines(self.shell._last_traceback or ())  # noqa: SLF001 - it has no other name
-            return Ran(None, lines, reply if reply["status"] == "error" else None)
+            return Ran(None, self._traceback, reply if reply["status"] == "error" else None)
         error: BaseException | None = result.error_before_exec or result.error_in_exec
         value = None if error is not None else result.result
         ref = f"_{result.execution_count}"
         kept = value is not None and self.shell.user_ns.get(ref) is value
         return Ran(
             error,
-            _lines(self.shell._last_traceback or ()),  # noqa: SLF001 - it has no other name
+            self._traceback,
             self._display.error,
             self._cancelled and isinstance(error, asyncio.CancelledError),
             value,
