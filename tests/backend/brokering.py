@@ -17,18 +17,7 @@ from rexec_jupyter.core import framing, trust
 from rexec_jupyter.core import protocol as p
 from rexec_jupyter.core.backend import Address
 from rexec_jupyter.core.credentials import SigningKey
-
-PATIENCE = 60.0
-"""Seconds after which something is taken to hang; far longer than it takes on a busy machine."""
-
-
-def until(condition, what, patience=PATIENCE):
-    """Wait until the condition holds; return its value."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {patience} s in vain for {what}"
-        time.sleep(0.02)
-    return value
+from tests.waiting import PATIENCE, until
 
 
 class BrokerProcess:

@@ -171,7 +171,7 @@ def test_the_tour_runs_and_no_cell_takes_long():
         done = subprocess.run(
             [
                 *(BINDER / "start", sys.executable, ROOT / "scripts/quickstart.py", DEMO),
-                *("--patience", "30"),  # in Binder's container less is asked of it
+                *("--patience", "30"),  # that none takes 5 s is shown in its container
             ],
             env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             stdin=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.endpoint.ports import closed_port
+from tests.ports import closed_port
 
 START_SECONDS = 120
 STOP_SECONDS = 60

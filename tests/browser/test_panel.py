@@ -12,7 +12,7 @@ from tests.browser.notebook import (
     set_theme,
 )
 from tests.browser.panel import SECTIONS, Panel
-from tests.browser.waiting import wait_for_file
+from tests.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 

@@ -18,10 +18,10 @@ from rexec_jupyter.endpoint.errors import ConflictError, InvalidError
 from tests.backend.brokering import until
 from tests.browser.notebook import SECONDS, set_theme
 from tests.browser.panel import SECTIONS, Panel
-from tests.browser.waiting import wait_for_file
 from tests.endpoint.canary import secret
 from tests.endpoint.ckan_server import CkanServer
 from tests.endpoint.service import Endpoint
+from tests.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 

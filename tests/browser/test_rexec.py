@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.backend.brokering import until
 from tests.browser.notebook import screenshot
-from tests.browser.waiting import wait_for_file
+from tests.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.notebook import screenshot
-from tests.browser.waiting import wait_for_file
+from tests.waiting import wait_for_file
 
 pytestmark = pytest.mark.browser
 

@@ -16,17 +16,7 @@ from rexec_deploy_api.settings import DeploySettings
 from rexec_jupyter.core.credentials import SigningKey
 from rexec_jupyter.core.trust import new_keypair
 from tests.deploy.memory_spawner import MemorySpawner
-
-PATIENCE = 60.0
-
-
-def until(condition, what):
-    """Wait until the condition holds; return its value."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
-    return value
+from tests.waiting import PATIENCE, until
 
 
 def settings(directory, identity, **changed):

@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.endpoint.canary import marked_claim, secret
-from tests.endpoint.ports import closed_port
+from tests.ports import closed_port
 
 VALIDATION = "/temp/information"
 LOGIN = "/user/login"

@@ -6,22 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 
 from tests.endpoint.canary import inspect_response
-
-PATIENCE = 60.0
-
-
-def until(condition, what, patience=PATIENCE):
-    """Wait until the condition holds; return its value."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {patience} s in vain for {what}"
-        time.sleep(0.02)
-    return value
+from tests.waiting import PATIENCE, until
 
 
 def not_late(ask):

@@ -9,8 +9,8 @@ import pytest
 from rexec_ep_api.proxy import reachable, target
 from tests.endpoint.canary import watch
 from tests.endpoint.forwarded import BIG, ForwardedService
-from tests.endpoint.ports import closed_port
 from tests.endpoint.service import PATIENCE, Endpoint, until
+from tests.ports import closed_port
 
 
 @pytest.fixture(scope="module")

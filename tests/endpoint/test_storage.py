@@ -10,8 +10,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.endpoint.canary import inspect_service, secret, watch
-from tests.endpoint.ports import closed_port
 from tests.endpoint.service import Endpoint, until
+from tests.ports import closed_port
 
 MIB = 1024 * 1024
 

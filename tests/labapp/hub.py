@@ -14,8 +14,8 @@ import psutil
 from websockets.sync.client import connect
 
 from tests.backend.brokering import until
-from tests.endpoint.ports import closed_port
 from tests.labapp.jupyter import STOP_SECONDS, Stream
+from tests.ports import closed_port
 
 USERS = ("ann", "bob")
 # Not at the root of its host either.

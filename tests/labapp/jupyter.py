@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from tests.backend.brokering import until
 from tests.browser import lab
-from tests.endpoint.ports import closed_port
+from tests.ports import closed_port
 from tests.processes import command
 
 # As behind a hub: nothing may take the server to be at the root of its host.

@@ -11,8 +11,8 @@ import pytest
 from rexec_jupyter._connect import connect
 from rexec_jupyter.core.settings import Settings
 from tests.backend.brokering import until
-from tests.browser.waiting import wait_for_file
 from tests.labapp.jupyter import await_end, segment
+from tests.waiting import wait_for_file
 
 SOON = 30.0
 NASTY = "a/b %41 <img src=x onerror=alert(1)> שלום 🐍\"'"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.browser.waiting import wait_for_file
+from tests.waiting import wait_for_file
 
 
 def text(log, *kinds):

@@ -69,15 +69,14 @@ class Playing(Server):
 
 
 @pytest.fixture
-def broker(tmp_path):
-    with running(tmp_path) as broker:
-        yield broker
-
-
-@pytest.fixture
-def servers(broker):
-    with Playing(broker, "") as usual, Playing(broker, "big") as big:
-        yield usual, big
+def there(tmp_path):
+    """A broker, the usual server, and one for a session of its own."""
+    with (
+        running(tmp_path) as broker,
+        Playing(broker, "") as usual,
+        Playing(broker, "big") as big,
+    ):
+        yield broker, usual, big
 
 
 @contextlib.asynccontextmanager
@@ -108,9 +107,9 @@ def both(look):
     return [each.session for each in look.sessions] == ["big", "default"] and len(look.jobs) == 2
 
 
-def test_a_silent_server_hides_nothing(broker, servers, monkeypatch):
+def test_a_silent_server_hides_nothing(there, monkeypatch):
     monkeypatch.setattr(reach, "PATIENCE", 0.5)
-    usual, big = servers
+    broker, usual, big = there
 
     async def look():
         async with looking(broker) as (at, until):
@@ -134,8 +133,9 @@ def test_a_silent_server_hides_nothing(broker, servers, monkeypatch):
     asyncio.run(look())
 
 
-def test_when_all_are_silent_that_is_told(broker, servers, monkeypatch):
+def test_when_all_are_silent_that_is_told(there, monkeypatch):
     monkeypatch.setattr(reach, "PATIENCE", 0.5)
+    broker, *servers = there
 
     async def look():
         async with looking(broker) as (at, until):

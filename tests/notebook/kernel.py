@@ -191,11 +191,6 @@ def running_kernel(*, history: bool = False, **environment: str):
             manager.cleanup_resources()
 
 
-def held_by(gate: Path) -> str:
-    """Return code that goes on once there is such a file."""
-    return f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
-
-
 @contextmanager
 def standing_still(process: int):
     """Have a process do nothing meanwhile."""

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tests.notebook.kernel import held_by, running_kernel
+from tests.notebook.kernel import running_kernel
+from tests.waiting import wait_for_file
 
 # ---------------------------------------------------------------- what goes along
 
@@ -259,7 +260,7 @@ def test_output_can_be_shown_at_the_end(kernel):
 
 
 def test_the_status_line_can_come_at_once_or_only_at_the_end(kernel, gate):
-    early = kernel.start(f"%%rexec --progress-after 0\n{held_by(gate)}")
+    early = kernel.start(f"%%rexec --progress-after 0\n{wait_for_file(gate)}")
     early.wait_for_status("running")
     gate.touch()
     early.wait()

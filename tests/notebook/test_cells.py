@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tests.notebook.kernel import SECONDS, held_by, nothing_started, running_kernel
+from tests.notebook.kernel import SECONDS, nothing_started, running_kernel
+from tests.waiting import wait_for_file
 
 IGNORE_ONE_INTERRUPT = """\
 import time
@@ -157,7 +158,7 @@ def test_shell_commands_magics_and_await_work_there(kernel):
 
 
 def test_a_slow_cell_has_a_status_line_that_ends_as_text(kernel, gate):
-    cell = kernel.start(f"%%rexec\n{held_by(gate)}")
+    cell = kernel.start(f"%%rexec\n{wait_for_file(gate)}")
     cell.wait_for_status("running")
     gate.touch()
     assert re.fullmatch(r"⟳ default · running \d\d:\d\d · Stop: ■ button", cell.status[-1])
@@ -253,7 +254,7 @@ def test_an_error_keeps_its_type_and_shows_the_remote_frames_alone(kernel):
 
 
 def test_cells_after_an_error_do_not_run(kernel, gate):
-    first = kernel.start(f"%%rexec\n{held_by(gate)}1 / 0")
+    first = kernel.start(f"%%rexec\n{wait_for_file(gate)}1 / 0")
     second = kernel.start("print('ran')")
     gate.touch()  # both are there by now
     first.wait()

@@ -5,7 +5,8 @@ import re
 import numpy as np
 
 from rexec_jupyter.core.versions import PYTHON
-from tests.notebook.kernel import held_by, nothing_started, running_kernel
+from tests.notebook.kernel import nothing_started, running_kernel
+from tests.waiting import wait_for_file
 
 
 def test_what_would_be_sent_is_told_with_type_size_and_reason(kernel):
@@ -75,7 +76,7 @@ def test_packages_are_compared_and_sessions_found(kernel):
 
 
 def test_explaining_waits_for_no_cell(kernel, gate):
-    waits = kernel.run(f"%%rexec --bg -j waits\nprint('on', flush=True)\n{held_by(gate)}")
+    waits = kernel.run(f"%%rexec --bg -j waits\nprint('on', flush=True)\n{wait_for_file(gate)}")
     waits.wait_for("on")
     cell = kernel.run("%%rexec --explain\n1")
     assert "default (busy)" in cell.text

@@ -6,7 +6,8 @@ import pytest
 
 from rexec_jupyter import __version__
 from rexec_jupyter.magics.commands import COMMANDS
-from tests.notebook.kernel import held_by, nothing_started, running_kernel
+from tests.notebook.kernel import nothing_started, running_kernel
+from tests.waiting import wait_for_file
 
 
 def complaint(kernel, line):
@@ -48,7 +49,7 @@ def test_the_state_leads_to_the_catalog_and_to_the_page_of_its_api(kernel):
 
 
 def test_the_state_says_whether_anything_runs(kernel, gate):
-    kernel.run(f"%%rexec -s told --bg -j told_job -n looping\n{held_by(gate)}")
+    kernel.run(f"%%rexec -s told --bg -j told_job -n looping\n{wait_for_file(gate)}")
     told = kernel.run("%rexec")
     gate.touch()
     assert "looping" in told.text

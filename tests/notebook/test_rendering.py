@@ -4,14 +4,15 @@ import re
 
 import pytest
 
-from tests.notebook.kernel import SECONDS, held_by, running_kernel
+from tests.notebook.kernel import SECONDS, running_kernel
+from tests.waiting import wait_for_file
 
 DISPLAY = "from IPython.display import clear_output, display\n"
 
 
 def test_a_display_moves_on_within_its_cell(kernel, gate):
     cell = kernel.start(
-        f"%%rexec -q\n{DISPLAY}handle = display('one', display_id=True)\n{held_by(gate)}"
+        f"%%rexec -q\n{DISPLAY}handle = display('one', display_id=True)\n{wait_for_file(gate)}"
         "handle.update('two')\ndisplay('three', display_id=handle.display_id, update=True)"
     )
     kernel.read_until(lambda: cell.displays, SECONDS, cell)
@@ -27,7 +28,7 @@ def test_a_display_moves_on_within_its_cell(kernel, gate):
 
 def test_cleared_output_is_cleared(kernel, gate):
     cell = kernel.start(
-        f"%%rexec -q\n{DISPLAY}print('old', flush=True)\n{held_by(gate)}"
+        f"%%rexec -q\n{DISPLAY}print('old', flush=True)\n{wait_for_file(gate)}"
         "clear_output(wait=True)\nprint('new')"
     )
     cell.wait_for("old\n")
@@ -152,7 +153,7 @@ def test_the_status_can_be_plain_text(environment):
 
 def test_late_output_of_a_cell_stays_below_it(kernel, gate):
     cell = kernel.run(
-        f"%%rexec --bg -j late -q\n{DISPLAY}{held_by(gate)}"
+        f"%%rexec --bg -j late -q\n{DISPLAY}{wait_for_file(gate)}"
         "print('late text', flush=True)\ndisplay('late display')"
     )
     other = kernel.run(f"import pathlib; pathlib.Path({str(gate)!r}).touch(); late.result()")

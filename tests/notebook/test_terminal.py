@@ -6,7 +6,8 @@ import sys
 import pexpect
 import pytest
 
-from tests.notebook.kernel import SECONDS, held_by
+from tests.notebook.kernel import SECONDS
+from tests.waiting import wait_for_file
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_cells_lines_and_errors(terminal, gate):
     failed = run(terminal, "%rx 1 / 0")
     assert "ZeroDivisionError: division by zero" in failed
     assert "rexec_jupyter" not in failed
-    run(terminal, f"code = {held_by(gate)!r}")
+    run(terminal, f"code = {wait_for_file(gate)!r}")
     terminal.send("get_ipython().run_cell_magic('rexec', '', code)\n")
     terminal.expect(r"\r\x1b\[2K⟳ default · running \d\d:\d\d")
     gate.touch()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.notebook.kernel import SECONDS, held_by, running_kernel
+from tests.notebook.kernel import SECONDS, running_kernel
+from tests.waiting import wait_for_file
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SLIDER = """\
@@ -150,7 +151,7 @@ def test_progress_bars_of_the_notebook_advance(kernel, comms, gate):
 def test_the_live_view_gives_way_to_html_where_no_frontend_takes_it_up(environment, tmp_path, gate):
     with running_kernel(**environment | {"JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}) as kernel:
         kernel.run("%load_ext rexec_jupyter")
-        cell = kernel.start(f"%%rexec --progress-after 0\n{held_by(gate)}")
+        cell = kernel.start(f"%%rexec --progress-after 0\n{wait_for_file(gate)}")
         shown = ("display_data", "update_display_data")
         kernel.read_until(
             lambda: (
